@@ -1,0 +1,80 @@
+//! The agent: this same binary on a node, running ops that a controller sends.
+//!
+//! It outlives its connections: an op that runs goes on when nobody listens, the next one waits
+//! until somebody does. Events are kept by index, so that who comes back misses none. Must not know
+//! the inventory, the plan or how its connections came to be.
+
+pub mod frames;
+mod journal;
+mod lease;
+mod run;
+mod serve;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use frames::{AgentEvent, RequestEnd};
+pub use journal::Journal;
+
+use crate::{events::RequestId, ops::sys::Sys};
+
+/// With nobody attached and nothing running, the agent ends.
+pub const IDLE_MS: u64 = 10 * 60 * 1000;
+
+pub struct Agent {
+    sys: Arc<dyn Sys>,
+    journal: Mutex<Journal>,
+    state: Mutex<State>,
+    /// Counts up whenever the state changed.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    running: Option<RequestId>,
+    /// Requests that this agent process has seen, with all their events.
+    requests: BTreeMap<RequestId, Live>,
+    /// Connections that listen to the running request.
+    listeners: u32,
+}
+
+#[derive(Default)]
+struct Live {
+    events: Vec<AgentEvent>,
+    end: Option<RequestEnd>,
+    cancelled: bool,
+}
+
+impl Agent {
+    pub fn new(sys: Arc<dyn Sys>, journal: Journal) -> Arc<Self> {
+        Arc::new(Self {
+            sys,
+            journal: Mutex::new(journal),
+            state: Mutex::new(State::default()),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock was held leaves plain data behind; it is still the best there is.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state());
+        self.changed.send_modify(|n| *n += 1);
+        result
+    }
+
+    fn emit(&self, request: &RequestId, event: AgentEvent) {
+        self.update(|state| state.requests.entry(request.clone()).or_default().events.push(event));
+    }
+}

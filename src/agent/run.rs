@@ -1,0 +1,187 @@
+//! One request: its ops in order, each observed, applied, verified and journalled.
+
+use std::sync::Arc;
+
+use futures::future::{Either, select};
+
+use super::{
+    Agent, IDLE_MS, Journal,
+    frames::{AgentEvent, Outcome, RequestEnd, StepOp},
+};
+use crate::{
+    events::{Failure, RequestId},
+    ops::{
+        Done, Observed, Op, OpError, OpResult, Output,
+        action::finish,
+        sys::Moment,
+    },
+};
+
+/// How often an op that wants a confirmation is asked whether its undo is armed.
+const CONFIRM_POLL_MS: u64 = 200;
+
+impl Agent {
+    /// Runs a request to its end and says how it ended.
+    pub(super) async fn run(self: Arc<Self>, request: RequestId, ops: Vec<StepOp>) {
+        let mut end = RequestEnd::Done;
+        for (index, step_op) in (0u32..).zip(&ops) {
+            if self.state().requests.get(&request).is_some_and(|live| live.cancelled) {
+                end = RequestEnd::Cancelled;
+                break;
+            }
+            if !self.somebody_listens().await {
+                end = RequestEnd::Interrupted;
+                break;
+            }
+            let outcome = self.run_op(&request, index, step_op).await;
+            if matches!(outcome, Outcome::Failed { .. }) {
+                end = RequestEnd::Failed;
+                break;
+            }
+        }
+        self.update(|state| {
+            state.running = None;
+            state.requests.entry(request).or_default().end = Some(end);
+        });
+    }
+
+    /// No op starts unless somebody listens: a controller that is gone may be gone for a reason.
+    async fn somebody_listens(&self) -> bool {
+        let mut changed = self.changed.subscribe();
+        let waited = async {
+            loop {
+                if self.state().listeners > 0 {
+                    return;
+                }
+                if changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let waited = std::pin::pin!(waited);
+        matches!(select(waited, self.sys.sleep_ms(IDLE_MS)).await, Either::Left(_))
+    }
+
+    async fn run_op(&self, request: &RequestId, index: u32, step_op: &StepOp) -> Outcome {
+        let StepOp { step, op } = step_op;
+        let began_ms = self.sys.now_ms();
+        let known = self.journal().known(request, index);
+        // An op that serves a later one has nothing to show for itself but what it made: again.
+        if let Some(outcome) = known.outcome
+            && !op.nature().serves
+        {
+            let finished = AgentEvent::Finished { op: index, outcome: outcome.clone(), elapsed_ms: 0 };
+            self.emit(request, finished);
+            return outcome;
+        }
+        self.emit(request, AgentEvent::Started { op: index });
+        self.sys.moment(step, Moment::Begun).await;
+        let result = self.timed(op, self.work(request, index, step_op, known.intended)).await;
+        let outcome = match result {
+            Ok((done, output)) => {
+                if let Some(output) = output {
+                    self.emit(request, AgentEvent::Output { op: index, output });
+                }
+                done
+            }
+            Err(error) => failed(op, error),
+        };
+        if outcome != Outcome::Unchanged {
+            let written = self.journal().finish(request, index, &outcome);
+            if let Err(error) = written {
+                // The work is done; that it cannot be noted is worth a failure of its own.
+                return self.conclude(request, index, began_ms, unwritable(op, &error));
+            }
+            self.sys.moment(step, Moment::Recorded).await;
+        }
+        self.conclude(request, index, began_ms, outcome)
+    }
+
+    fn conclude(&self, request: &RequestId, index: u32, began_ms: u64, outcome: Outcome) -> Outcome {
+        let elapsed_ms = self.sys.now_ms().saturating_sub(began_ms);
+        let finished = AgentEvent::Finished { op: index, outcome: outcome.clone(), elapsed_ms };
+        self.emit(request, finished);
+        outcome
+    }
+
+    async fn work(
+        &self,
+        request: &RequestId,
+        index: u32,
+        StepOp { step, op }: &StepOp,
+        intended_before: bool,
+    ) -> OpResult<(Outcome, Option<Output>)> {
+        let action = op.action();
+        let differences = match action.observe(&*self.sys).await? {
+            Observed::Holds if intended_before => {
+                let text = "was finished by a try that was cut off".to_string();
+                return Ok((Outcome::Changed(vec![text]), None));
+            }
+            Observed::Holds => return Ok((Outcome::Unchanged, None)),
+            Observed::Differs(differences) => differences,
+        };
+        Journal::intend(&mut self.journal(), request, index, step, op.title())
+            .map_err(|error| OpError::new("write the node's journal", error.to_string()))?;
+        self.sys.moment(step, Moment::Intended).await;
+        let finishing = finish(action, &*self.sys, differences);
+        let done = if op.nature().wants_confirmation {
+            self.confirmed(request, index, finishing).await?
+        } else {
+            finishing.await?
+        };
+        self.sys.moment(step, Moment::Applied).await;
+        Ok(match done {
+            Done::Unchanged => (Outcome::Unchanged, None),
+            // What serves a later op is not a change of the node.
+            Done::Changed(_, output) if op.nature().serves => (Outcome::Unchanged, output),
+            Done::Changed(lines, output) => (Outcome::Changed(lines), output),
+        })
+    }
+
+    /// Asks for a confirmation as soon as the undo is armed, while the op waits for it.
+    async fn confirmed(
+        &self,
+        request: &RequestId,
+        index: u32,
+        finishing: impl Future<Output = OpResult<Done>>,
+    ) -> OpResult<Done> {
+        let asking = async {
+            while !self.sys.undo_is_armed().await.unwrap_or(false) {
+                self.sys.sleep_ms(CONFIRM_POLL_MS).await;
+            }
+            self.emit(request, AgentEvent::ConfirmWanted { op: index });
+            std::future::pending::<()>().await;
+        };
+        match select(std::pin::pin!(finishing), std::pin::pin!(asking)).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), finishing)) => finishing.await,
+        }
+    }
+
+    async fn timed<T>(&self, op: &Op, work: impl Future<Output = OpResult<T>>) -> OpResult<T> {
+        let timeout_s = op.nature().timeout_s;
+        let timeout = self.sys.sleep_ms(u64::from(timeout_s) * 1000);
+        match select(std::pin::pin!(work), timeout).await {
+            Either::Left((result, _)) => result,
+            Either::Right(_) => {
+                Err(OpError::new(op.title(), format!("it took longer than {timeout_s} s"))
+                    .hint("look at the node's load and disk; the same command goes on from here")
+                    .passing())
+            }
+        }
+    }
+}
+
+fn failed(op: &Op, error: OpError) -> Outcome {
+    let mut failure = *error.failure;
+    if failure.what.is_empty() {
+        failure.what = op.title();
+    }
+    Outcome::Failed { failure, may_retry: error.passing && op.nature().retry }
+}
+
+fn unwritable(op: &Op, error: &std::io::Error) -> Outcome {
+    let failure = Failure::new(op.title(), format!("it was done, but the node's journal could not be written: {error}"))
+        .hint("free space under /var/lib/slipway on the node, then run the same command again");
+    Outcome::Failed { failure, may_retry: false }
+}

@@ -1,0 +1,249 @@
+//! One connection: what a controller asks, answered in order; events pushed as they come.
+
+use std::sync::Arc;
+
+use futures::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use super::{
+    Agent,
+    frames::{
+        AgentEvent, Found, FrameError, FromAgent, LeaseAnswer, PREAMBLE, RequestEnd, StepOp,
+        ToAgent, Welcome, Wire, decode, encode, wire,
+    },
+    lease,
+};
+use crate::{
+    events::{Failure, RequestId},
+    ops::{Op, gather, sys::SysResult},
+};
+
+/// Counts a listener as long as it lives, however its connection ends.
+struct Listening<'a>(&'a Agent);
+
+impl<'a> Listening<'a> {
+    fn new(agent: &'a Agent) -> Self {
+        agent.update(|state| state.listeners += 1);
+        Self(agent)
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        self.0.update(|state| state.listeners -= 1);
+    }
+}
+
+impl Agent {
+    /// Serves one connection until it closes.
+    pub async fn serve<S>(self: Arc<Self>, mut stream: S) -> Result<(), FrameError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        stream.write_all(PREAMBLE).await?;
+        let mut wire = wire(stream);
+        let welcome = match self.welcome().await {
+            Ok(welcome) => FromAgent::Welcome(welcome),
+            Err(error) => FromAgent::Sorry(Failure::new("look at this node", error.message)),
+        };
+        send(&mut wire, &welcome).await?;
+        while let Some(frame) = wire.next().await {
+            let message: ToAgent = decode(&frame?)?;
+            self.answer(&mut wire, message).await?;
+        }
+        Ok(())
+    }
+
+    async fn welcome(&self) -> SysResult<Welcome> {
+        Ok(Welcome {
+            version: env!("CARGO_PKG_VERSION").into(),
+            machine_id: self.sys.machine_id().await?,
+            boot_id: self.sys.boot_id().await?,
+            running: self.state().running.clone(),
+        })
+    }
+
+    async fn answer<S>(self: &Arc<Self>, wire: &mut Wire<S>, message: ToAgent) -> Result<(), FrameError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let sorry = |what: &str, error: crate::ops::sys::SysError| {
+            FromAgent::Sorry(Failure::new(what, error.message))
+        };
+        match message {
+            ToAgent::Facts { now_ms } => {
+                let answer = match gather::facts(&*self.sys, now_ms).await {
+                    Ok(facts) => FromAgent::Facts(Box::new(facts)),
+                    Err(error) => sorry("gather facts", error),
+                };
+                send(wire, &answer).await
+            }
+            ToAgent::Observe { ops } => {
+                let found = self.observe(ops).await;
+                send(wire, &FromAgent::Observed(found)).await
+            }
+            ToAgent::TakeLease { holder, force } => {
+                let op_runs = self.state().running.is_some();
+                let answer = match lease::take(&*self.sys, &holder, force, op_runs).await {
+                    Ok(answer) => FromAgent::Lease(answer),
+                    Err(error) => sorry("take the lease", error),
+                };
+                send(wire, &answer).await
+            }
+            ToAgent::ReleaseLease { generation } => {
+                let answer = match lease::release(&*self.sys, generation).await {
+                    Ok(()) => FromAgent::Lease(LeaseAnswer::Granted { generation, from: None }),
+                    Err(error) => sorry("release the lease", error),
+                };
+                send(wire, &answer).await
+            }
+            ToAgent::Confirm => {
+                let answer = match self.sys.disarm_undo().await {
+                    Ok(()) => FromAgent::Observed(Vec::new()),
+                    Err(error) => sorry("confirm the network", error),
+                };
+                send(wire, &answer).await
+            }
+            ToAgent::Cancel { request } => {
+                self.cancel(&request);
+                Ok(())
+            }
+            ToAgent::Apply { request, generation, after, ops } => {
+                self.apply(wire, request, generation, after, ops).await
+            }
+            ToAgent::Attach { request, after } => self.attach(wire, request, after).await,
+        }
+    }
+
+    fn cancel(&self, request: &RequestId) {
+        self.update(|state| {
+            if let Some(live) = state.requests.get_mut(request) {
+                live.cancelled = true;
+            }
+        });
+    }
+
+    async fn observe(&self, ops: Vec<Op>) -> Vec<Found> {
+        let mut found = Vec::with_capacity(ops.len());
+        for op in ops {
+            found.push(match op.action().observe(&*self.sys).await {
+                Ok(observed) => Found::Observed(observed),
+                Err(error) => {
+                    let mut failure = *error.failure;
+                    if failure.what.is_empty() {
+                        failure.what = op.title();
+                    }
+                    Found::Failed(failure)
+                }
+            });
+        }
+        found
+    }
+
+    async fn apply<S>(
+        self: &Arc<Self>,
+        wire: &mut Wire<S>,
+        request: RequestId,
+        generation: u64,
+        after: u64,
+        ops: Vec<StepOp>,
+    ) -> Result<(), FrameError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        match lease::generation(&*self.sys).await {
+            Ok(newest) if generation < newest => {
+                let end = RequestEnd::Fenced { generation: newest };
+                return send(wire, &FromAgent::Ended { request, end }).await;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let failure = Failure::new("check the lease", error.message);
+                return send(wire, &FromAgent::Sorry(failure)).await;
+            }
+        }
+        let start = self.update(|state| {
+            let seen = state.requests.contains_key(&request);
+            if !seen && state.running.is_none() {
+                state.running = Some(request.clone());
+                state.requests.insert(request.clone(), super::Live::default());
+                return Ok(true);
+            }
+            if seen { Ok(false) } else { Err(state.running.clone().unwrap_or_default()) }
+        });
+        match start {
+            Ok(true) => drop(tokio::spawn(self.clone().run(request.clone(), ops))),
+            Ok(false) => {}
+            Err(running) => {
+                let failure = Failure::new("run a request", format!("request {running} still runs on this node"))
+                    .hint("wait for it to end; it is not cut off");
+                return send(wire, &FromAgent::Sorry(failure)).await;
+            }
+        }
+        self.stream(wire, request, after).await
+    }
+
+    async fn attach<S>(&self, wire: &mut Wire<S>, request: RequestId, after: u64) -> Result<(), FrameError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        if self.state().requests.contains_key(&request) {
+            return self.stream(wire, request, after).await;
+        }
+        // An earlier agent process ran it: its journal knows how far it came.
+        let outcomes = self.journal().outcomes(&request);
+        let end = if outcomes.is_empty() { RequestEnd::Unknown } else { RequestEnd::Interrupted };
+        for (index, (op, outcome)) in (0u64..).zip(outcomes) {
+            let event = AgentEvent::Finished { op, outcome, elapsed_ms: 0 };
+            send(wire, &FromAgent::Event { request: request.clone(), index, event }).await?;
+        }
+        send(wire, &FromAgent::Ended { request, end }).await
+    }
+
+    /// Pushes events from `after` on, until the request has ended. Listens for a `Cancel` meanwhile.
+    async fn stream<S>(&self, wire: &mut Wire<S>, request: RequestId, after: u64) -> Result<(), FrameError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let _listening = Listening::new(self);
+        let mut changed = self.changed.subscribe();
+        let mut next = usize::try_from(after).unwrap_or(usize::MAX);
+        loop {
+            changed.mark_unchanged();
+            let (fresh, end) = {
+                let state = self.state();
+                let Some(live) = state.requests.get(&request) else { break };
+                (live.events.get(next..).unwrap_or_default().to_vec(), live.end.clone())
+            };
+            for event in fresh {
+                let index = next as u64;
+                send(wire, &FromAgent::Event { request: request.clone(), index, event }).await?;
+                next += 1;
+            }
+            if let Some(end) = end {
+                return send(wire, &FromAgent::Ended { request, end }).await;
+            }
+            tokio::select! {
+                _ = changed.changed() => {}
+                frame = wire.next() => match frame {
+                    None => return Err(FrameError::Closed),
+                    Some(frame) => match decode(&frame?)? {
+                        ToAgent::Cancel { request } => self.cancel(&request),
+                        _ => {
+                            let failure = Failure::new("read a frame", "only Cancel may come while a request runs");
+                            send(wire, &FromAgent::Sorry(failure)).await?;
+                        }
+                    },
+                },
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn send<S>(wire: &mut Wire<S>, message: &FromAgent) -> Result<(), FrameError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    Ok(wire.send(encode(message)?).await?)
+}

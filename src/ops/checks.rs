@@ -1,0 +1,286 @@
+//! Checks: they hold, or they fail and say why. They change nothing.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, Nature, Observed, OpError, OpResult};
+use super::sys::Sys;
+use crate::{
+    events::Refusal,
+    names::{NodeName, Version},
+};
+
+/// This is still the machine that the plan was made for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    pub machine_id: String,
+}
+
+#[async_trait]
+impl Action for Identity {
+    fn title(&self) -> String {
+        "the machine is the planned one".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 60, ..Nature::CHECK }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let found = sys.machine_id().await?;
+        if found == self.machine_id {
+            return Ok(Observed::Holds);
+        }
+        Err(OpError::refused(
+            Refusal::Identity,
+            self.title(),
+            format!("its machine-id is {found}, the plan was made for {}", self.machine_id),
+        )
+        .hint("run the same command again: it plans for the machine that is there now"))
+    }
+}
+
+/// The host can carry a Kubernetes node at all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostFit {
+    pub os: String,
+    pub min_cpus: u32,
+    pub min_memory_mb: u64,
+    pub min_var_free_mb: u64,
+    pub cgroup: u8,
+}
+
+#[async_trait]
+impl Action for HostFit {
+    fn title(&self) -> String {
+        "the host is fit".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 60, ..Nature::CHECK }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let os = sys.os().await?;
+        let (cpus, memory_mb) = sys.cpus_and_memory_mb().await?;
+        let free_mb = sys.var_free_mb().await?;
+        let mut wrong = Vec::new();
+        if os.id != self.os {
+            wrong.push(format!("it runs {}, the inventory says {}", os.id, self.os));
+        }
+        if os.arch != "x86_64" {
+            wrong.push(format!("it is {}, x86_64 is wanted", os.arch));
+        }
+        if os.cgroup < self.cgroup {
+            wrong.push(format!("it mounts cgroup v{}, v{} is wanted", os.cgroup, self.cgroup));
+        }
+        if cpus < self.min_cpus {
+            wrong.push(format!("{cpus} CPUs, {} are wanted", self.min_cpus));
+        }
+        if memory_mb < self.min_memory_mb {
+            wrong.push(format!("{memory_mb} MB of memory, {} MB are wanted", self.min_memory_mb));
+        }
+        if free_mb < self.min_var_free_mb {
+            wrong.push(format!(
+                "{free_mb} MB free under /var, {} MB are wanted",
+                self.min_var_free_mb
+            ));
+        }
+        if wrong.is_empty() {
+            return Ok(Observed::Holds);
+        }
+        Err(OpError::new(self.title(), wrong.join("; "))
+            .hint("mend the host, or take it out of the inventory"))
+    }
+}
+
+/// The clock is synchronised: certificates and etcd leases live by it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClockFit {
+    pub wait_s: u32,
+}
+
+#[async_trait]
+impl Action for ClockFit {
+    fn title(&self) -> String {
+        "the clock is synchronised".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::CHECK
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
+        while !sys.clock_is_synchronised().await? {
+            if sys.now_ms() >= deadline {
+                return Err(OpError::new(
+                    self.title(),
+                    format!("not after {} s", self.wait_s),
+                )
+                .hint("name a time server the node can reach: network.lan.ntp"));
+            }
+            sys.sleep_ms(1000).await;
+        }
+        Ok(Observed::Holds)
+    }
+}
+
+/// Nothing listens where kubeadm's components will, unless it is they.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PortsFree {
+    pub ports: Vec<u16>,
+}
+
+#[async_trait]
+impl Action for PortsFree {
+    fn title(&self) -> String {
+        "the ports are free".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 60, ..Nature::CHECK }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let local = sys.local_kube().await?;
+        if local.kubelet_conf || !local.manifests.is_empty() {
+            return Ok(Observed::Holds);
+        }
+        let mut taken = Vec::new();
+        for port in &self.ports {
+            if sys.port_in_use(*port).await? {
+                taken.push(port.to_string());
+            }
+        }
+        if taken.is_empty() {
+            return Ok(Observed::Holds);
+        }
+        Err(OpError::new(self.title(), format!("something listens on {}", taken.join(", ")))
+            .hint("`ss -ltnp` on the node shows what; stop it, or reset an older cluster"))
+    }
+}
+
+/// Nodes are Ready at this version, as the API server says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodesReady {
+    pub nodes: Vec<NodeName>,
+    pub kubelet: Option<Version>,
+    pub wait_s: u32,
+}
+
+#[async_trait]
+impl Action for NodesReady {
+    fn title(&self) -> String {
+        match self.nodes.as_slice() {
+            [one] => format!("{one} is Ready"),
+            nodes => format!("{} nodes are Ready", nodes.len()),
+        }
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: self.wait_s + 60, ..Nature::CHECK }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
+        loop {
+            let waiting = self.waiting(sys).await?;
+            if waiting.is_empty() {
+                return Ok(Observed::Holds);
+            }
+            if sys.now_ms() >= deadline {
+                return Err(OpError::new(
+                    self.title(),
+                    format!("after {} s: {}", self.wait_s, waiting.join("; ")),
+                )
+                .hint("`journalctl -u kubelet` on that node, and `kubectl describe node`"));
+            }
+            sys.sleep_ms(2000).await;
+        }
+    }
+}
+
+impl NodesReady {
+    async fn waiting(&self, sys: &dyn Sys) -> OpResult<Vec<String>> {
+        let Some(api) = sys.api().await? else {
+            return Ok(vec!["the API server does not answer".into()]);
+        };
+        let mut waiting = Vec::new();
+        for name in &self.nodes {
+            match api.node(name) {
+                None => waiting.push(format!("{name} is not in the cluster")),
+                Some(node) if !node.ready => waiting.push(format!("{name} is NotReady")),
+                Some(node) => {
+                    if let Some(want) = &self.kubelet
+                        && node.kubelet != *want
+                    {
+                        waiting.push(format!("{name} runs kubelet {}, not {want}", node.kubelet));
+                    }
+                }
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+/// The cluster's endpoint answers from this node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndpointAnswers {
+    pub address: std::net::Ipv4Addr,
+    pub port: u16,
+    pub wait_s: u32,
+}
+
+#[async_trait]
+impl Action for EndpointAnswers {
+    fn title(&self) -> String {
+        format!("the API answers at {}:{}", self.address, self.port)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::CHECK
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
+        while !sys.prove(self.address, 576).await?.reachable {
+            if sys.now_ms() >= deadline {
+                return Err(OpError::new(self.title(), "no answer").hint(
+                    "on the control planes: `systemctl status keepalived`; else check the load balancer",
+                ));
+            }
+            sys.sleep_ms(2000).await;
+        }
+        Ok(Observed::Holds)
+    }
+}
+
+/// No control plane's certificate ends soon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CertificatesFresh {
+    pub min_days: u32,
+}
+
+#[async_trait]
+impl Action for CertificatesFresh {
+    fn title(&self) -> String {
+        format!("certificates last {} days", self.min_days)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 60, ..Nature::CHECK }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let Some(api) = sys.api().await? else {
+            return Err(OpError::new(self.title(), "the API server does not answer").passing());
+        };
+        let left_days = api.certificates_end_ms.saturating_sub(sys.now_ms()) / 86_400_000;
+        if left_days >= u64::from(self.min_days) {
+            return Ok(Observed::Holds);
+        }
+        Err(OpError::new(self.title(), format!("the first one ends in {left_days} days"))
+            .hint("an upgrade renews them; or `kubeadm certs renew all` on each control plane"))
+    }
+}

@@ -1,0 +1,143 @@
+//! What the simulated API server and etcd can be asked to do.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use sha2::{Digest, Sha256};
+
+use super::{FakeSys, cluster::FakeAddon};
+use crate::{
+    facts::ApiFacts,
+    names::NodeName,
+    ops::{
+        cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
+        sys::{Cluster, SnapshotInfo, SysError, SysResult},
+    },
+};
+
+/// How long an add-on takes to become ready, and an application to become healthy.
+const READY_MS: u64 = 12_000;
+
+fn no_node(node: &NodeName) -> SysError {
+    SysError::other(format!("nodes \"{node}\" not found"))
+}
+
+#[async_trait]
+impl Cluster for FakeSys {
+    async fn api(&self) -> SysResult<Option<ApiFacts>> {
+        let now_ms = self.cell.now_ms();
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m)?;
+                cluster.api_answers(&self.node, world, now_ms).then(|| cluster.facts(world, now_ms))?
+            })
+            .await)
+    }
+
+    async fn cordon(&self, node: &NodeName, cordoned: bool) -> SysResult<()> {
+        self.cluster_act("cordon", 200, |cluster, _| {
+            let found = cluster.nodes.get_mut(node).ok_or_else(|| no_node(node))?;
+            found.cordoned = cordoned;
+            found.cordoned_by_us = cordoned;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn drain(&self, node: &NodeName, _timeout_s: u32) -> SysResult<()> {
+        self.cluster_act("drain", 8_000, |cluster, _| {
+            let pods = cluster.nodes.get_mut(node).map(|n| std::mem::take(&mut n.pods)).unwrap_or(0);
+            let others: Vec<_> = cluster.nodes.iter_mut().filter(|(n, x)| *n != node && !x.cordoned).collect();
+            if let Some((_, other)) = others.into_iter().next() {
+                other.pods += pods;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn label_node(
+        &self,
+        node: &NodeName,
+        schedulable: bool,
+        labels: &BTreeMap<String, String>,
+    ) -> SysResult<()> {
+        self.cluster_act("label-node", 200, |cluster, _| {
+            let found = cluster.nodes.get_mut(node).ok_or_else(|| no_node(node))?;
+            if schedulable {
+                found.taints.remove(CONTROL_PLANE_TAINT);
+                found.labels.remove(EXCLUDE_LABEL);
+                found.pods = found.pods.max(4);
+            } else if found.control_plane {
+                found.taints.insert(CONTROL_PLANE_TAINT.into());
+            }
+            found.labels.extend(labels.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn delete_node(&self, node: &NodeName) -> SysResult<()> {
+        self.cluster_act("delete-node", 200, |cluster, _| {
+            cluster.nodes.remove(node);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove_member(&self, id: &str) -> SysResult<()> {
+        self.cluster_act("remove-member", 500, |cluster, _| {
+            cluster.members.retain(|m| m.id != id);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn promote_member(&self, id: &str) -> SysResult<()> {
+        self.cluster_act("promote-member", 500, |cluster, _| {
+            cluster.members.iter_mut().filter(|m| m.id == id).for_each(|m| m.learner = false);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn snapshot(&self) -> SysResult<SnapshotInfo> {
+        let revision = self.cluster_act("snapshot", 1_500, |cluster, _| Ok(cluster.revision)).await?;
+        let bytes = format!("simulated etcd snapshot at revision {revision}\n").into_bytes();
+        let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        Ok(SnapshotInfo { revision, sha256, bytes })
+    }
+
+    async fn install_addon(&self, name: &str, version: &str, _manifest: &str) -> SysResult<()> {
+        let now_ms = self.cell.now_ms();
+        self.cluster_act("install-addon", 1_500, |cluster, _| {
+            if name == "root-application" {
+                let apps = [("root", 1), ("platform", 2), ("storage", 3)];
+                for (app, n) in apps {
+                    let healthy_at_ms = now_ms + n * READY_MS;
+                    let commit = format!("{:016x}", super::machine::fnv(version, 1));
+                    cluster.applications.entry(app.into()).or_insert((commit, healthy_at_ms));
+                }
+                return Ok(());
+            }
+            let addon = FakeAddon { version: version.into(), ready_at_ms: now_ms + READY_MS };
+            cluster.addons.insert(name.into(), addon);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ceph_noout(&self, node: &NodeName, set: bool) -> SysResult<()> {
+        self.cluster_act("ceph-noout", 200, |cluster, _| {
+            if let Some(found) = cluster.nodes.get_mut(node) {
+                found.noout = set;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ceph_is_clean(&self) -> SysResult<Option<bool>> {
+        Ok(self.look(|m, world| world.cluster_of(m).and_then(|c| c.ceph_fsid.as_ref().map(|_| true))).await)
+    }
+}

@@ -1,0 +1,105 @@
+//! Ops: one idempotent action on one node each.
+//!
+//! An op carries everything it needs (it is sent to the node), rechecks what it was decided from,
+//! and works through [`sys::Sys`] only. Must not know the inventory, the plan, or who asked.
+
+pub mod action;
+pub mod checks;
+pub mod cluster;
+pub mod disks;
+pub mod etcd;
+pub mod files;
+pub mod gather;
+pub mod host;
+pub mod kubeadm;
+pub mod network;
+pub mod packages;
+pub mod sys;
+pub mod units;
+pub mod upgrade;
+
+pub mod fake;
+
+use serde::{Deserialize, Serialize};
+
+pub use action::{Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Touch};
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $name:ident($ty:ty),)+) => {
+        /// Every kind of op there is.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Op { $($(#[$doc])* $name($ty),)+ }
+
+        impl Op {
+            pub fn action(&self) -> &dyn Action {
+                match self { $(Op::$name(action) => action,)+ }
+            }
+        }
+
+        $(impl From<$ty> for Op {
+            fn from(action: $ty) -> Op { Op::$name(action) }
+        })+
+    };
+}
+
+ops! {
+    File(files::File),
+    Absent(files::Absent),
+    HostsBlock(files::HostsBlock),
+    Hostname(host::Hostname),
+    Modules(host::Modules),
+    Sysctls(host::Sysctls),
+    NoSwap(host::NoSwap),
+    Reboot(host::RebootForKernel),
+    Packages(packages::Packages),
+    UpdateOs(packages::UpdateOs),
+    Artifact(packages::Artifact),
+    Images(packages::Images),
+    Unit(units::Unit),
+    UnitOff(units::UnitOff),
+    BlankDisk(disks::BlankDisk),
+    OsDisk(disks::OsDisk),
+    Network(network::Network),
+    LinkProof(network::LinkProof),
+    NameResolves(network::NameResolves),
+    AddressFree(network::AddressFree),
+    Identity(checks::Identity),
+    HostFit(checks::HostFit),
+    ClockFit(checks::ClockFit),
+    PortsFree(checks::PortsFree),
+    EncryptionConfig(kubeadm::EncryptionConfig),
+    PlaceEncryption(kubeadm::PlaceEncryption),
+    Init(kubeadm::Init),
+    MintJoin(kubeadm::MintJoin),
+    Join(kubeadm::Join),
+    ResetNode(kubeadm::ResetNode),
+    UpgradeApply(upgrade::UpgradeApply),
+    UpgradeNode(upgrade::UpgradeNode),
+    SwapKubelet(upgrade::SwapKubelet),
+    EtcdGate(etcd::EtcdGate),
+    Snapshot(etcd::Snapshot),
+    HealMember(etcd::HealMember),
+    RemoveMember(etcd::RemoveMember),
+    NodeLabels(cluster::NodeLabels),
+    Cordon(cluster::Cordon),
+    Drain(cluster::Drain),
+    DeleteNode(cluster::DeleteNode),
+    CephNoout(cluster::CephNoout),
+    CephGate(cluster::CephGate),
+    Addon(cluster::Addon),
+    HandOff(cluster::HandOff),
+    NodesReady(checks::NodesReady),
+    EndpointAnswers(checks::EndpointAnswers),
+    CertificatesFresh(checks::CertificatesFresh),
+}
+
+impl Op {
+    pub fn title(&self) -> String {
+        self.action().title()
+    }
+
+    pub fn nature(&self) -> Nature {
+        self.action().nature()
+    }
+}

@@ -1,0 +1,238 @@
+//! Network files behind a dead-man switch, and proofs that paths are what they should be.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, Diff, Nature, Observed, OpError, OpResult, Output};
+use super::sys::Sys;
+use crate::{
+    events::Refusal,
+    names::{Cidr, Mac},
+};
+
+/// All of a node's network files at once. They are armed, written and taken up as one: if no fresh
+/// connection confirms in time, the node puts back what was there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Contents by path; None is a file that has to go.
+    pub files: BTreeMap<String, Option<String>>,
+    pub lan_mac: Mac,
+    pub lan_address: Ipv4Addr,
+    pub lan: Cidr,
+    pub confirm_within_s: u32,
+}
+
+/// A connection that was armed and confirmed disarms; this is how often the op looks.
+const POLL_MS: u64 = 250;
+
+impl Network {
+    /// Files as they are, for the diff and for the undo.
+    async fn wrong(&self, sys: &dyn Sys) -> OpResult<BTreeMap<String, Option<String>>> {
+        let mut wrong = BTreeMap::new();
+        for (path, want) in &self.files {
+            let found = sys.read(path).await?;
+            let found = found.map(|f| String::from_utf8_lossy(&f.content).into_owned());
+            if found != *want {
+                wrong.insert(path.clone(), found);
+            }
+        }
+        Ok(wrong)
+    }
+
+    async fn address_is_up(&self, sys: &dyn Sys) -> OpResult<bool> {
+        let links = sys.links().await?;
+        Ok(links.iter().any(|l| l.mac == self.lan_mac && l.has(self.lan_address)))
+    }
+}
+
+#[async_trait]
+impl Action for Network {
+    fn title(&self) -> String {
+        "network of both ports".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature {
+            retry: false,
+            wants_confirmation: true,
+            timeout_s: self.confirm_within_s + 120,
+            ..Nature::CHANGE
+        }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let mut differences: Vec<Diff> = self
+            .wrong(sys)
+            .await?
+            .into_iter()
+            .map(|(path, old)| {
+                let new = self.files.get(&path).cloned().flatten();
+                Diff::File { path, old, new }
+            })
+            .collect();
+        if !self.address_is_up(sys).await? {
+            differences.push(Diff::say(format!(
+                "address {}/{} on the port {}",
+                self.lan_address,
+                self.lan.prefix_len(),
+                self.lan_mac
+            )));
+        }
+        if sys.undo_is_armed().await? {
+            differences.push(Diff::say("an earlier change is armed and was never confirmed"));
+        }
+        Ok(if differences.is_empty() { Observed::Holds } else { Observed::Differs(differences) })
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        if !self.address_is_up(sys).await? && sys.local_kube().await?.etcd_data.is_some() {
+            return Err(OpError::refused(
+                Refusal::Network,
+                format!("move this node to {}", self.lan_address),
+                "it is an etcd member, and peers and certificates carry its present address",
+            )
+            .hint("take it out with `slipway remove-node`, then `join-node` at the new address"));
+        }
+        // An undo that is still armed from a cut run knows the older, working files: keep it.
+        if !sys.undo_is_armed().await? {
+            sys.arm_undo(&self.wrong(sys).await?, self.confirm_within_s).await?;
+        }
+        for (path, want) in &self.files {
+            match want {
+                Some(text) => sys.write(path, text.as_bytes(), 0o644).await?,
+                None => sys.remove(path).await?,
+            }
+        }
+        sys.reload_network().await?;
+        let deadline = sys.now_ms() + u64::from(self.confirm_within_s) * 1000;
+        while sys.undo_is_armed().await? {
+            if sys.now_ms() > deadline {
+                return Err(OpError::new(
+                    self.title(),
+                    format!(
+                        "no connection to {} came within {} s, so the node went back to its old network",
+                        self.lan_address, self.confirm_within_s
+                    ),
+                )
+                .hint("check gateway, cabling and the port's MAC; the node is reached as before"));
+            }
+            sys.sleep_ms(POLL_MS).await;
+        }
+        Ok(None)
+    }
+}
+
+/// What one node must reach, and how well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinkProof {
+    /// `lan` or `ceph`.
+    pub network: String,
+    pub port: String,
+    pub peers: Vec<Ipv4Addr>,
+    pub mtu: u16,
+    pub min_mbps: Option<u32>,
+}
+
+#[async_trait]
+impl Action for LinkProof {
+    fn title(&self) -> String {
+        format!("{} reaches {} peers", self.network, self.peers.len())
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::CHECK
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        for peer in &self.peers {
+            let proof = sys.prove(*peer, self.mtu).await?;
+            let fail = |cause: String, hint: &str| {
+                Err(OpError::new(format!("prove the {} network to {peer}", self.network), cause)
+                    .hint(hint)
+                    .passing())
+            };
+            if !proof.reachable {
+                return fail("no answer".into(), "check the cable and the switch port");
+            }
+            if proof.port != self.port {
+                return fail(
+                    format!("packets leave by {} instead of {}", proof.port, self.port),
+                    "check the addresses and routes of both ports",
+                );
+            }
+            if proof.path_mtu < self.mtu {
+                return fail(
+                    format!("packets over {} bytes do not pass, {} are wanted", proof.path_mtu, self.mtu),
+                    "enable jumbo frames on the switch, or lower `mtu` in the inventory",
+                );
+            }
+            if let Some(min) = self.min_mbps
+                && proof.mbps < min / 2
+            {
+                return fail(
+                    format!("{} Mbit/s, with {min} wanted", proof.mbps),
+                    "check the cable: a pair that is broken negotiates a lower speed",
+                );
+            }
+        }
+        Ok(Observed::Holds)
+    }
+}
+
+/// The cluster's name leads to its address on this node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NameResolves {
+    pub host: String,
+    pub to: Ipv4Addr,
+}
+
+#[async_trait]
+impl Action for NameResolves {
+    fn title(&self) -> String {
+        format!("{} leads to {}", self.host, self.to)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::CHECK
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        match sys.resolve(&self.host).await? {
+            Some(found) if found == self.to => Ok(Observed::Holds),
+            Some(found) => Err(OpError::new(self.title(), format!("it leads to {found}"))
+                .hint("correct the record in your DNS")),
+            None => Err(OpError::new(self.title(), "the name is not known on this node")
+                .hint("add the record to your DNS")),
+        }
+    }
+}
+
+/// Nobody but the fleet itself answers for an address.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddressFree {
+    pub address: Ipv4Addr,
+    pub ours: Vec<Mac>,
+}
+
+#[async_trait]
+impl Action for AddressFree {
+    fn title(&self) -> String {
+        format!("nobody else has {}", self.address)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::CHECK
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        match sys.who_has(self.address).await? {
+            Some(mac) if !self.ours.contains(&mac) => {
+                Err(OpError::new(self.title(), format!("{mac} answers for it"))
+                    .hint("choose another `vip`, outside the router's DHCP range"))
+            }
+            _ => Ok(Observed::Holds),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Packages of the distribution, artifacts of our own choosing, and images.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, Diff, Nature, Observed, OpError, OpResult, Output};
+use super::sys::Sys;
+use crate::{events::Refusal, names::Version};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Packages {
+    pub names: Vec<String>,
+}
+
+#[async_trait]
+impl Action for Packages {
+    fn title(&self) -> String {
+        match self.names.as_slice() {
+            [one] => format!("package {one}"),
+            names => format!("{} packages", names.len()),
+        }
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 900, ..Nature::CHANGE }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let missing = sys.missing_packages(&self.names).await?;
+        Ok(if missing.is_empty() {
+            Observed::Holds
+        } else {
+            Observed::Differs(vec![Diff::say(format!("install {}", missing.join(", ")))])
+        })
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        let missing = sys.missing_packages(&self.names).await?;
+        sys.install_packages(&missing).await?;
+        Ok(None)
+    }
+}
+
+/// The whole OS in one transaction, before a node joins. Never a part of it: Arch supports no
+/// partial upgrades.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateOs {}
+
+#[async_trait]
+impl Action for UpdateOs {
+    fn title(&self) -> String {
+        "bring the OS up to date".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 1800, ..Nature::CHANGE }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        // On a member this is the rolling upgrade's business, whatever is pending.
+        if sys.local_kube().await?.kubelet_conf {
+            return Ok(Observed::Holds);
+        }
+        let updates = sys.updates().await?;
+        Ok(if updates.is_empty() {
+            Observed::Holds
+        } else {
+            Observed::Differs(updates.into_iter().map(|u| Diff::say(format!("update {u}"))).collect())
+        })
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        if sys.local_kube().await?.kubelet_conf {
+            return Err(OpError::refused(
+                Refusal::Quorum,
+                self.title(),
+                "this node is a member of a cluster by now",
+            )
+            .hint("run `slipway upgrade --os`, which takes one member at a time"));
+        }
+        sys.update_all().await?;
+        Ok(None)
+    }
+}
+
+/// An upstream release under /opt/slipway/NAME/VERSION, behind symlinks, so that going back is a
+/// relink.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub name: String,
+    pub version: Version,
+    /// Link and what it points at, below the version's directory. Empty: only staged.
+    pub links: Vec<(String, String)>,
+}
+
+impl Artifact {
+    fn dir(&self) -> String {
+        format!("/opt/slipway/{}/{}", self.name, self.version)
+    }
+
+    async fn wrong_links(&self, sys: &dyn Sys) -> OpResult<Vec<(String, String)>> {
+        let mut wrong = Vec::new();
+        for (link, inside) in &self.links {
+            let target = format!("{}/{inside}", self.dir());
+            if sys.link_target(link).await?.as_ref() != Some(&target) {
+                wrong.push((link.clone(), target));
+            }
+        }
+        Ok(wrong)
+    }
+}
+
+#[async_trait]
+impl Action for Artifact {
+    fn title(&self) -> String {
+        let verb = if self.links.is_empty() { "stage" } else { "install" };
+        format!("{verb} {} {}", self.name, self.version)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 600, ..Nature::CHANGE }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let mut differences = Vec::new();
+        if !sys.artifact_versions(&self.name).await?.contains(&self.version) {
+            differences.push(Diff::say(format!("place {} {}", self.name, self.version)));
+        }
+        for (link, target) in self.wrong_links(sys).await? {
+            differences.push(Diff::say(format!("link {link} to {target}")));
+        }
+        Ok(if differences.is_empty() { Observed::Holds } else { Observed::Differs(differences) })
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        if !sys.artifact_versions(&self.name).await?.contains(&self.version) {
+            sys.install_artifact(&self.name, &self.version).await?;
+        }
+        for (link, target) in self.wrong_links(sys).await? {
+            sys.link(&link, &target).await?;
+        }
+        Ok(None)
+    }
+}
+
+/// Images that are there before anything asks for them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Images {
+    pub images: Vec<String>,
+}
+
+impl Images {
+    async fn missing<'a>(&'a self, sys: &dyn Sys) -> OpResult<Vec<&'a String>> {
+        let mut missing = Vec::new();
+        for image in &self.images {
+            if !sys.has_image(image).await? {
+                missing.push(image);
+            }
+        }
+        Ok(missing)
+    }
+}
+
+#[async_trait]
+impl Action for Images {
+    fn title(&self) -> String {
+        format!("{} images", self.images.len())
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: 1800, ..Nature::CHANGE }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let missing = self.missing(sys).await?;
+        Ok(if missing.is_empty() {
+            Observed::Holds
+        } else {
+            Observed::Differs(missing.into_iter().map(|i| Diff::say(format!("pull {i}"))).collect())
+        })
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        for image in self.missing(sys).await? {
+            sys.pull_image(image).await?;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,343 @@
+//! The door to a node: everything that an op may ask of it or do to it.
+//!
+//! Typed and small on purpose. An op never sees a command line, and whatever stands behind the door
+//! (Linux, or the simulated machine) does one thing a call, so that every call is a place where a
+//! crash can be tried. Contracts that both sides keep:
+//! - a write is atomic and durable when the call returns;
+//! - a call that reads changes nothing;
+//! - a call may be repeated after any crash.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    facts::{ApiFacts, Disk, EtcdData, Link, OsFacts},
+    names::{NodeName, Serial, Version},
+    secret::Sealed,
+};
+
+/// Why a call on a node failed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct SysError {
+    pub message: String,
+    /// What the command behind it printed last.
+    pub output: Vec<String>,
+    pub kind: SysErrorKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SysErrorKind {
+    /// May be gone in a moment: worth another try.
+    Passing,
+    NoSpace,
+    Other,
+}
+
+impl SysError {
+    pub fn new(kind: SysErrorKind, message: impl Into<String>) -> Self {
+        Self { message: message.into(), output: Vec::new(), kind }
+    }
+
+    pub fn other(message: impl Into<String>) -> Self {
+        Self::new(SysErrorKind::Other, message)
+    }
+
+    pub fn passing(message: impl Into<String>) -> Self {
+        Self::new(SysErrorKind::Passing, message)
+    }
+}
+
+pub type SysResult<T> = Result<T, SysError>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileState {
+    pub content: Vec<u8>,
+    pub mode: u32,
+    /// By the node's clock: an older unit than its configuration wants a restart.
+    pub changed_ms: u64,
+}
+
+#[async_trait]
+pub trait Files: Send + Sync {
+    async fn read(&self, path: &str) -> SysResult<Option<FileState>>;
+    /// Parents are made as needed, with mode 0755.
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> SysResult<()>;
+    /// A file, a link, or a whole directory. Nothing there is fine.
+    async fn remove(&self, path: &str) -> SysResult<()>;
+    async fn link_target(&self, path: &str) -> SysResult<Option<String>>;
+    async fn link(&self, path: &str, target: &str) -> SysResult<()>;
+    /// Paths of the files below a directory.
+    async fn list(&self, dir: &str) -> SysResult<Vec<String>>;
+}
+
+#[async_trait]
+pub trait Kernel: Send + Sync {
+    async fn machine_id(&self) -> SysResult<String>;
+    async fn boot_id(&self) -> SysResult<String>;
+    async fn os(&self) -> SysResult<OsFacts>;
+    async fn cpus_and_memory_mb(&self) -> SysResult<(u32, u64)>;
+    async fn var_free_mb(&self) -> SysResult<u64>;
+    async fn hostname(&self) -> SysResult<String>;
+    async fn set_hostname(&self, name: &str) -> SysResult<()>;
+    async fn module_is_loaded(&self, name: &str) -> SysResult<bool>;
+    async fn load_module(&self, name: &str) -> SysResult<()>;
+    async fn sysctl(&self, key: &str) -> SysResult<Option<String>>;
+    async fn set_sysctl(&self, key: &str, value: &str) -> SysResult<()>;
+    /// Active swap devices and files, zram included, and what would bring them back at boot.
+    async fn swaps(&self) -> SysResult<Vec<String>>;
+    async fn swap_off(&self) -> SysResult<()>;
+    /// From the kernel's own source.
+    async fn random_bytes(&self, count: usize) -> SysResult<Vec<u8>>;
+    /// Does not come back when it works.
+    async fn reboot(&self) -> SysResult<()>;
+}
+
+#[async_trait]
+pub trait Time: Send + Sync {
+    fn now_ms(&self) -> u64;
+    /// Since boot; no wall clock can bend it.
+    fn uptime_ms(&self) -> u64;
+    async fn sleep_ms(&self, ms: u64);
+    async fn clock_is_synchronised(&self) -> SysResult<bool>;
+}
+
+#[async_trait]
+pub trait Packages: Send + Sync {
+    async fn missing_packages(&self, names: &[String]) -> SysResult<Vec<String>>;
+    async fn install_packages(&self, names: &[String]) -> SysResult<()>;
+    /// What a whole update would bring: `linux 6.17.1 -> 6.17.3`.
+    async fn updates(&self) -> SysResult<Vec<String>>;
+    /// All of them, in one transaction; never a part.
+    async fn update_all(&self) -> SysResult<()>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnitState {
+    pub exists: bool,
+    pub enabled: bool,
+    pub active: bool,
+    /// When it became active, by the node's clock.
+    pub active_since_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitChange {
+    Enable,
+    Restart,
+    /// Stop it, and keep it from starting at boot.
+    Disable,
+}
+
+#[async_trait]
+pub trait Units: Send + Sync {
+    async fn unit(&self, name: &str) -> SysResult<UnitState>;
+    async fn change_unit(&self, name: &str, change: UnitChange) -> SysResult<()>;
+}
+
+#[async_trait]
+pub trait Artifacts: Send + Sync {
+    /// Versions of an artifact that lie whole under /opt/slipway.
+    async fn artifact_versions(&self, name: &str) -> SysResult<Vec<Version>>;
+    async fn install_artifact(&self, name: &str, version: &Version) -> SysResult<()>;
+    async fn has_image(&self, image: &str) -> SysResult<bool>;
+    async fn pull_image(&self, image: &str) -> SysResult<()>;
+}
+
+/// A part of clearing a disk: each may be cut off and repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClearPart {
+    /// LVM and dm on it are taken down.
+    Holders,
+    /// Signatures and both ends.
+    Signatures,
+    /// BlueStore's labels at 0, 1, 10, 100 and 1000 GiB.
+    OsdLabels,
+    Discard,
+}
+
+impl ClearPart {
+    pub const ALL: [ClearPart; 4] =
+        [ClearPart::Holders, ClearPart::Signatures, ClearPart::OsdLabels, ClearPart::Discard];
+}
+
+#[async_trait]
+pub trait Disks: Send + Sync {
+    async fn disks(&self) -> SysResult<Vec<Disk>>;
+    /// Opens the disk exclusively, and refuses when what it finds is not `evidence` or `HalfCleared`.
+    async fn clear_disk(&self, serial: &Serial, evidence: &str, part: ClearPart) -> SysResult<()>;
+    /// Whether a running cluster still counts this OSD's filesystem id as its own; None when that
+    /// cannot be learned.
+    async fn osd_lives(&self, fsid: &str) -> SysResult<Option<bool>>;
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    pub to: Ipv4Addr,
+    pub reachable: bool,
+    /// Largest packet that passed with DF set.
+    pub path_mtu: u16,
+    pub mbps: u32,
+    /// The port that the packets left by.
+    pub port: String,
+}
+
+#[async_trait]
+pub trait Net: Send + Sync {
+    async fn links(&self) -> SysResult<Vec<Link>>;
+    /// Makes networkd take up its files. Whatever is armed undoes it unless it is confirmed.
+    async fn reload_network(&self) -> SysResult<()>;
+    /// Arms the persistent undo: these files come back, in that shape, unless disarmed in time.
+    async fn arm_undo(&self, files: &BTreeMap<String, Option<String>>, within_s: u32)
+    -> SysResult<()>;
+    async fn undo_is_armed(&self) -> SysResult<bool>;
+    async fn disarm_undo(&self) -> SysResult<()>;
+    /// Sends what proves a path: reachability, MTU, throughput.
+    async fn prove(&self, to: Ipv4Addr, mtu: u16) -> SysResult<Proof>;
+    /// Who answers for an address on the LAN, by MAC.
+    async fn who_has(&self, address: Ipv4Addr) -> SysResult<Option<crate::names::Mac>>;
+    async fn resolve(&self, host: &str) -> SysResult<Option<Ipv4Addr>>;
+    /// Whether something listens on a TCP port here.
+    async fn port_in_use(&self, port: u16) -> SysResult<bool>;
+}
+
+/// What lets a node join; lives for minutes, in memory only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JoinMaterial {
+    pub token: Sealed,
+    /// Absent for a worker.
+    pub certificate_key: Option<Sealed>,
+    pub ca_fingerprint: String,
+}
+
+/// The phases of `kubeadm init` that a cut one is finished by, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitPhase {
+    Certs,
+    Kubeconfig,
+    Etcd,
+    ControlPlane,
+    KubeletStart,
+    WaitControlPlane,
+    UploadConfig,
+    MarkControlPlane,
+    BootstrapToken,
+    Addons,
+}
+
+impl InitPhase {
+    pub const ALL: [InitPhase; 10] = [
+        InitPhase::Certs,
+        InitPhase::Kubeconfig,
+        InitPhase::Etcd,
+        InitPhase::ControlPlane,
+        InitPhase::KubeletStart,
+        InitPhase::WaitControlPlane,
+        InitPhase::UploadConfig,
+        InitPhase::MarkControlPlane,
+        InitPhase::BootstrapToken,
+        InitPhase::Addons,
+    ];
+}
+
+#[async_trait]
+pub trait Kubeadm: Send + Sync {
+    /// What is on this node, whether or not anything answers.
+    async fn local_kube(&self) -> SysResult<LocalKube>;
+    /// All phases, in one go.
+    async fn kubeadm_init(&self, config: &str) -> SysResult<()>;
+    async fn kubeadm_init_phase(&self, config: &str, phase: InitPhase) -> SysResult<()>;
+    async fn kubeadm_join(&self, config: &Sealed) -> SysResult<()>;
+    /// The last part of a control plane's join, for one that was cut after its member was promoted.
+    async fn finish_join(&self, config: &Sealed) -> SysResult<()>;
+    async fn kubeadm_reset(&self) -> SysResult<()>;
+    async fn upgrade_apply(&self, config: &str, version: &Version) -> SysResult<()>;
+    async fn upgrade_node(&self, config: &str) -> SysResult<()>;
+    /// Makes a token and, for a control plane, uploads the certificates under a new key.
+    async fn mint_join(&self, control_plane: bool) -> SysResult<JoinMaterial>;
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LocalKube {
+    pub ca_fingerprint: Option<String>,
+    /// Some files of a PKI, but no whole CA: a making that was cut off.
+    pub pki_is_partial: bool,
+    pub kubelet_conf: bool,
+    pub manifests: Vec<String>,
+    pub etcd_data: Option<EtcdData>,
+    /// Whether the etcd that runs here is a voter; None when it does not run.
+    pub etcd_votes: Option<bool>,
+    /// The API server on this node answers.
+    pub api_answers: bool,
+    /// This node's control plane carries the marks of a finished init or join.
+    pub finished: bool,
+    /// The kubelet's and API server's own versions, as running.
+    pub api_version: Option<Version>,
+    pub kubelet_version: Option<Version>,
+}
+
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// Through this control plane's own API server and etcd; None when it does not answer.
+    async fn api(&self) -> SysResult<Option<ApiFacts>>;
+    async fn cordon(&self, node: &NodeName, cordoned: bool) -> SysResult<()>;
+    /// Evicts, politely; says what stands in the way when it cannot.
+    async fn drain(&self, node: &NodeName, timeout_s: u32) -> SysResult<()>;
+    /// Removes taints and labels that keep workloads away, or sets them.
+    async fn label_node(
+        &self,
+        node: &NodeName,
+        schedulable: bool,
+        labels: &BTreeMap<String, String>,
+    ) -> SysResult<()>;
+    async fn delete_node(&self, node: &NodeName) -> SysResult<()>;
+    async fn remove_member(&self, id: &str) -> SysResult<()>;
+    async fn promote_member(&self, id: &str) -> SysResult<()>;
+    /// A snapshot, hashed and verified on the node.
+    async fn snapshot(&self) -> SysResult<SnapshotInfo>;
+    async fn install_addon(&self, name: &str, version: &str, manifest: &str) -> SysResult<()>;
+    async fn ceph_noout(&self, node: &NodeName, set: bool) -> SysResult<()>;
+    /// None where there is no Ceph; else whether all placement groups are active and clean.
+    async fn ceph_is_clean(&self) -> SysResult<Option<bool>>;
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotInfo {
+    pub revision: u64,
+    pub sha256: String,
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// A moment in an op's life, told to the node so that a crash can be tried there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    Begun,
+    /// The journal holds the intent.
+    Intended,
+    /// The work is done, and nobody knows.
+    Applied,
+    /// The journal holds the outcome; the controller does not know yet.
+    Recorded,
+}
+
+#[async_trait]
+pub trait Watch: Send + Sync {
+    /// Nothing on a real node.
+    async fn moment(&self, step: &crate::names::StepName, moment: Moment);
+}
+
+/// All of it.
+pub trait Sys:
+    Files + Kernel + Time + Packages + Units + Artifacts + Disks + Net + Kubeadm + Cluster + Watch
+{
+}
+
+impl<T> Sys for T where
+    T: Files + Kernel + Time + Packages + Units + Artifacts + Disks + Net + Kubeadm + Cluster + Watch
+{
+}

@@ -1,0 +1,82 @@
+//! Text that must not be seen: it prints, logs and serialises as `[hidden]`.
+//!
+//! The one way out over the wire is [`exposed`], which the agent's frames use: a value that is
+//! serialised anywhere else (the plan, an event, the ledger) stays hidden, whatever it is part of.
+
+use std::cell::Cell;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What stands where a secret would.
+pub const HIDDEN: &str = "[hidden]";
+
+thread_local! {
+    static EXPOSE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `encode` with secrets written as they are. Only for bytes that go straight to an agent.
+pub fn exposed<T>(encode: impl FnOnce() -> T) -> T {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            EXPOSE.with(|flag| flag.set(self.0));
+        }
+    }
+    let _reset = Reset(EXPOSE.with(|flag| flag.replace(true)));
+    encode()
+}
+
+/// A secret string: zeroised when dropped, hidden wherever it is shown.
+#[derive(Clone)]
+pub struct Sealed(SecretString);
+
+impl Sealed {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(SecretString::from(text.into()))
+    }
+
+    /// The secret itself; each caller is a place to look at twice.
+    pub fn reveal(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl std::fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+impl PartialEq for Sealed {
+    fn eq(&self, other: &Self) -> bool {
+        self.reveal() == other.reveal()
+    }
+}
+
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(if EXPOSE.with(Cell::get) { self.reveal() } else { HIDDEN })
+    }
+}
+
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d).map(Self::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_unless_exposed() {
+        let secret = Sealed::new("abcdef.0123456789abcdef");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"[hidden]\"");
+        assert_eq!(format!("{secret:?}"), "[hidden]");
+        let wire = exposed(|| serde_json::to_string(&secret).unwrap());
+        assert_eq!(wire, "\"abcdef.0123456789abcdef\"");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"[hidden]\"");
+    }
+}
