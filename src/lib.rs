@@ -1,3 +1,4 @@
 pub mod events;
 pub mod inventory;
 pub mod names;
+pub mod ui;
