@@ -46,7 +46,7 @@ impl Script {
             run: "20261121-014600-abc".into(),
             verb: verb.into(),
             cluster: name("homelab"),
-            version: "0.1.0".into(),
+            slipway: "0.1.0".into(),
             simulated: true,
             nodes: NODES.iter().map(|node| name(node)).collect(),
             plan_hash: "5e1c0d2a99887766".into(),
@@ -76,7 +76,7 @@ impl Script {
     }
 
     fn op(&mut self, op: &OpRef, result: OpResult) -> &mut Self {
-        self.say(Event::OpStarted(op.clone()));
+        self.say(Event::OpStarted { op: op.clone() });
         self.say(Event::OpFinished { op: op.clone(), result, elapsed_ms: 240 })
     }
 
@@ -168,7 +168,7 @@ fn bootstrap() -> Script {
     let swap = op(0, 1, 1, "swap", "switch swap off");
     script
         .op(&op(0, 0, 1, "swap", "switch swap off"), OpResult::Unchanged)
-        .say(Event::OpStarted(swap.clone()))
+        .say(Event::OpStarted { op: swap.clone() })
         .say(Event::NodeLost { node: name("node-b"), why: "reset by peer".into() })
         .say(connected("node-b", true))
         .say(Event::OpFinished { op: swap, result: OpResult::Unchanged, elapsed_ms: 1_950 })
@@ -237,7 +237,7 @@ fn failed() -> Script {
     let mut script = bootstrap();
     let join = op(2, 1, 0, "kubeadm-join", "kubeadm join");
     script
-        .say(Event::OpStarted(join.clone()))
+        .say(Event::OpStarted { op: join.clone() })
         .print(&join, "[etcd] Announced new etcd member")
         .print(&join, "[etcd] Waiting for the new member")
         .say(Event::OpFinished {
@@ -485,7 +485,7 @@ fn event(secrets: Vec<String>) -> impl Strategy<Value = Event> {
             run: text.clone(),
             verb: text.clone(),
             cluster: name("homelab"),
-            version: text.clone(),
+            slipway: text.clone(),
             simulated,
             nodes: NODES.iter().map(|node| name(node)).collect(),
             plan_hash: text.clone(),
@@ -554,12 +554,12 @@ fn event(secrets: Vec<String>) -> impl Strategy<Value = Event> {
         1 => finished,
         3 => phase,
         1 => over,
-        4 => op_ref.clone().prop_map(Event::OpStarted),
+        4 => op_ref.clone().prop_map(|op| Event::OpStarted { op }),
         4 => (op_ref.clone(), text.clone()).prop_map(|(op, line)| Event::OpOutput { op, line }),
         4 => (op_ref.clone(), result.clone(), any::<u64>())
             .prop_map(|(op, result, elapsed_ms)| Event::OpFinished { op, result, elapsed_ms }),
         1 => (node, text.clone(), any::<u32>(), result).prop_map(
-            |(node, request, index, result)| Event::OpRecovered { node, request, index, result }),
+            |(node, request, number, result)| Event::OpRecovered { node, request, number, result }),
         2 => (op_ref, any::<u64>(), text).prop_map(|(op, wait_ms, why)| Event::RetryScheduled {
             op, attempt: 2, wait_ms, why }),
         4 => others,

@@ -64,7 +64,9 @@ pub enum Event {
         /// Short hashes of the decisions that the request carries out.
         ops: Vec<String>,
     },
-    OpStarted(OpRef),
+    OpStarted {
+        op: OpRef,
+    },
     /// A line that an op printed; redacted before it got here.
     OpOutput {
         op: OpRef,
@@ -79,7 +81,8 @@ pub enum Event {
     OpRecovered {
         node: NodeName,
         request: RequestId,
-        index: u32,
+        /// The op's place in that request.
+        number: u32,
         result: OpResult,
     },
     RetryScheduled {
@@ -94,6 +97,10 @@ pub enum Event {
     ClusterIdentity {
         ca_fingerprint: String,
         etcd_cluster_id: Option<String>,
+    },
+    /// The cluster was taken down on purpose: its identity is free to be made again.
+    ClusterRetired {
+        ca_fingerprint: Option<String>,
     },
     DiskApproved {
         serial: Serial,
@@ -139,7 +146,7 @@ pub struct RunStarted {
     pub verb: String,
     pub cluster: NodeName,
     /// Slipway's own version.
-    pub version: String,
+    pub slipway: String,
     pub simulated: bool,
     pub nodes: Vec<NodeName>,
     pub plan_hash: String,
@@ -237,7 +244,7 @@ impl Event {
     pub fn is_kept(&self) -> bool {
         !matches!(
             self,
-            Event::OpStarted(_) | Event::OpOutput { .. } | Event::Note { level: Level::Info, .. }
+            Event::OpStarted { .. } | Event::OpOutput { .. } | Event::Note { level: Level::Info, .. }
         )
     }
 }

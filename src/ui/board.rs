@@ -111,7 +111,7 @@ impl Board {
             Event::NodeLost { node, why } => {
                 self.lost.insert(node.clone(), one_line(why));
             }
-            Event::OpStarted(op) => self.lane(op, |lane| {
+            Event::OpStarted { op } => self.lane(op, |lane| {
                 lane.state = LaneState::Running { since_ms: now };
             }),
             Event::RetryScheduled { op, attempt, wait_ms, why } => self.lane(op, |lane| {

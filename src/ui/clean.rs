@@ -34,7 +34,7 @@ impl Cleaner {
                 self.texts([
                     &mut run.run,
                     &mut run.verb,
-                    &mut run.version,
+                    &mut run.slipway,
                     &mut run.plan_hash,
                     &mut run.command,
                 ]);
@@ -55,7 +55,7 @@ impl Cleaner {
                 self.text(request);
                 self.lines(ops);
             }
-            Event::OpStarted(op) => {
+            Event::OpStarted { op } => {
                 self.guards.remove(&op.lane);
                 self.op(op);
             }
@@ -70,7 +70,7 @@ impl Cleaner {
                 self.op(op);
                 self.result(result);
             }
-            Event::OpRecovered { node: _, request, index: _, result } => {
+            Event::OpRecovered { node: _, request, number: _, result } => {
                 self.text(request);
                 self.result(result);
             }
@@ -81,6 +81,9 @@ impl Cleaner {
             Event::ClusterIdentity { ca_fingerprint, etcd_cluster_id } => {
                 self.text(ca_fingerprint);
                 etcd_cluster_id.iter_mut().for_each(|id| self.text(id));
+            }
+            Event::ClusterRetired { ca_fingerprint } => {
+                ca_fingerprint.iter_mut().for_each(|ca| self.text(ca));
             }
             Event::DiskApproved { serial: _, node: _, shown } => self.text(shown),
             Event::SnapshotTaken { node: _, file, sha256, revision: _ } => {

@@ -19,7 +19,7 @@ pub fn op(phase: &str, lane: &str, index: u32) -> Op {
 
 impl Op {
     pub fn started(self) -> Event {
-        Event::OpStarted(self.0)
+        Event::OpStarted { op: self.0 }
     }
 
     pub fn done(self) -> Event {
@@ -54,7 +54,7 @@ pub fn run(nodes: &[&str], phases: &[&str]) -> Event {
         run: "r1".into(),
         verb: "bootstrap".into(),
         cluster: "homelab".parse().unwrap(),
-        version: "0.1.0".into(),
+        slipway: "0.1.0".into(),
         simulated: false,
         nodes: nodes.iter().map(|node| node.parse().unwrap()).collect(),
         plan_hash: "5e1c0d2a".into(),

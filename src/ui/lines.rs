@@ -91,7 +91,7 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
             let ops = count(ops.len(), "op");
             one(Weight::Trace, Mark::Dim, format!("{}{phase}: request {request}, {ops}", on(node)))
         }
-        Event::OpStarted(op) => {
+        Event::OpStarted { op } => {
             one(Weight::Trace, Mark::Dim, format!("{}: started", doing(view, op)))
         }
         Event::OpOutput { op, line } => {
@@ -105,8 +105,8 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
         Event::OpFinished { op, result, elapsed_ms } => {
             op_finished(&doing(view, op), result, &duration(*elapsed_ms))
         }
-        Event::OpRecovered { node, request, index, result } => {
-            let what = format!("{}outcome of {request} #{index} recovered", on(node));
+        Event::OpRecovered { node, request, number, result } => {
+            let what = format!("{}outcome of {request} #{number} recovered", on(node));
             one(Weight::Detail, Mark::Plain, format!("{what}: {}", outcome(result)))
         }
         Event::RetryScheduled { op, attempt, wait_ms, why } => {
@@ -118,6 +118,9 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
             let etcd = etcd_cluster_id.as_deref().map(|id| format!(", etcd cluster {id}"));
             let text = format!("cluster identity: CA {ca_fingerprint}{}", etcd.unwrap_or_default());
             one(Weight::Item, Mark::Plain, text)
+        }
+        Event::ClusterRetired { .. } => {
+            one(Weight::Item, Mark::Plain, "the cluster was taken down; its identity is free".to_string())
         }
         Event::DiskApproved { serial, node, shown } => {
             let text = format!("{}disk {serial} approved: {}", on(node), one_line(shown));

@@ -45,7 +45,7 @@ impl RunView {
             }
             Event::RunFinished(_) => self.finished = true,
             Event::PhaseStarted { .. } => self.tally = Tally::default(),
-            Event::OpStarted(op) => drop(self.tails.remove(&op.lane)),
+            Event::OpStarted { op } => drop(self.tails.remove(&op.lane)),
             Event::OpOutput { op, line } => {
                 let tail = self.tails.entry(op.lane.clone()).or_default();
                 for line in line.lines() {
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn a_failure_gets_its_place_and_the_last_lines() {
         let line = |line: String| Event::OpOutput { op: op(0), line };
-        let mut events = vec![Event::OpStarted(op(0))];
+        let mut events = vec![Event::OpStarted { op: op(0) }];
         events.extend((0..25).map(|n| line(format!("line {n}"))));
         let result = OpResult::Failed(Failure::new("w", "c"));
         events.push(Event::OpFinished { op: op(0), result, elapsed_ms: 1 });

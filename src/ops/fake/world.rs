@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     names::{NodeName, StepName},
     ops::sys::Moment,
-    state::MemDisk,
+    state::{MemDisk, Tear},
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -201,7 +201,7 @@ impl WorldCell {
 
     pub(super) fn persist(&self, node: &NodeName) {
         if let Some(persist) = &self.persist {
-            let journal = locked(&self.journals).get(node).map(MemDisk::synced).unwrap_or_default();
+            let journal = locked(&self.journals).get(node).map(MemDisk::bytes).unwrap_or_default();
             persist(&locked(&self.world), node, &journal);
         }
     }
@@ -233,8 +233,8 @@ impl WorldCell {
                     None => super::Power::Off,
                 });
             }
-            if let Some(journal) = locked(&self.journals).get(node) {
-                journal.crash(&mut StdRng::seed_from_u64(seed), crate::state::CrashMode::Random);
+            if let Some(journal) = locked(&self.journals).get_mut(node) {
+                *journal = journal.crash(&mut StdRng::seed_from_u64(seed), Tear::Garbage);
             }
         }
         self.bury(node);
