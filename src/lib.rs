@@ -1,2 +1,4 @@
+pub mod artifacts;
 pub mod inventory;
 pub mod names;
+pub mod toml_read;
