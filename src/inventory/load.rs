@@ -202,3 +202,87 @@ fn has_cluster(bytes: &[u8]) -> bool {
     let header = |line: &str| line.trim_start().starts_with("[cluster]");
     std::str::from_utf8(bytes).is_ok_and(|text| text.lines().any(header))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn refused(path: &Path) -> LoadError {
+        load(path).err().unwrap_or_else(|| panic!("{} was accepted", path.display()))
+    }
+
+    #[test]
+    fn what_is_no_inventory_is_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert!(matches!(refused(&at("none.toml")), LoadError::Missing { .. }));
+        assert!(matches!(refused(Path::new("/dev/zero")), LoadError::NotAFile { .. }));
+        assert!(matches!(refused(Path::new("/dev/null")), LoadError::NotAFile { .. }));
+        assert!(matches!(refused(&at("none.toml").join("x")), LoadError::Missing { .. }));
+
+        fs::write(at("x.toml"), SIM).unwrap();
+        let directory = refused(dir.path());
+        assert!(matches!(&directory, LoadError::Directory { choices, .. } if choices.len() == 1));
+        assert!(directory.hint().unwrap().contains("x.toml"));
+        assert!(refused(&at("x.toml").join("y")).to_string().contains("cannot read"));
+
+        fs::write(at("latin1.toml"), b"[cluster]\nname = \"caf\xe9\"\n").unwrap();
+        let latin1 = refused(&at("latin1.toml"));
+        assert!(
+            matches!(latin1, LoadError::NotUtf8 { line: 2, offset: 21, utf16: None, .. }),
+            "{latin1:?}"
+        );
+        fs::write(at("utf16.toml"), b"\xff\xfe[\0c\0").unwrap();
+        assert!(refused(&at("utf16.toml")).hint().unwrap().contains("UTF-16"));
+    }
+
+    #[test]
+    fn a_fifo_does_not_hang() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(refused(&fifo), LoadError::NotAFile { .. }));
+    }
+
+    #[test]
+    fn ten_megabytes_are_refused_fast() {
+        let dir = tempfile::tempdir().unwrap();
+        let big = dir.path().join("big.toml");
+        fs::write(&big, vec![b'#'; 10 << 20]).unwrap();
+        let start = Instant::now();
+        assert!(matches!(refused(&big), LoadError::TooLarge { .. }));
+        assert!(matches!(parse("big", &"#".repeat(10 << 20)), Err(LoadError::TooLarge { .. })));
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_mistake() {
+        assert_eq!(parse("x", &format!("\u{feff}{SIM}")).unwrap().inventory.nodes.len(), 3);
+    }
+
+    #[test]
+    fn the_nearest_name_wins_and_the_simulation_is_never_guessed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cwd = dir.path();
+        let cli = || Some(PathBuf::from("cli.toml"));
+        let env = || Some(OsString::from("env.toml"));
+        assert_eq!(discover(cli(), env(), cwd).unwrap(), Path::new("cli.toml"));
+        assert_eq!(discover(None, env(), cwd).unwrap(), Path::new("env.toml"));
+
+        let none = discover(None, Some(OsString::new()), cwd).unwrap_err();
+        assert!(none.hint().unwrap().contains("-i FILE"));
+        fs::create_dir(cwd.join("inventory")).unwrap();
+        fs::write(cwd.join("inventory/sim.toml"), SIM).unwrap();
+        fs::write(cwd.join("mine.toml"), SIM).unwrap();
+        fs::write(cwd.join("Cargo.toml"), "[package]\n").unwrap();
+        let LoadError::NoneNamed { choices } = discover(None, None, cwd).unwrap_err() else {
+            panic!()
+        };
+        assert_eq!(choices, [Path::new("inventory/sim.toml"), Path::new("mine.toml")]);
+
+        fs::write(cwd.join("slipway.toml"), SIM).unwrap();
+        assert_eq!(discover(None, Some(OsString::new()), cwd).unwrap(), cwd.join("slipway.toml"));
+    }
+}

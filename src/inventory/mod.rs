@@ -6,6 +6,8 @@
 mod check;
 mod load;
 pub mod model;
+#[cfg(test)]
+mod parity;
 mod parse;
 mod schema;
 

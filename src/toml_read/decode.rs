@@ -1,7 +1,7 @@
 //! How each kind of value is read. A value that is wrong is noted and stood in for, so that
 //! reading goes on and finds everything else that is wrong.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, net::Ipv4Addr, str::FromStr};
 
 use toml::{Spanned, de::DeValue};
 
@@ -37,11 +37,17 @@ impl Node<'_, '_> {
     }
 
     /// Notes that this value is wrong, in words that follow its key.
-    pub fn refuse(self, why: String, hint: Option<String>, cx: &mut Context<'_>) {
-        let within =
-            if self.place.is_empty() { String::new() } else { format!(" in {}", self.place) };
-        let mut error =
-            Diagnostic::error(self.value.span(), format!("`{}`{within} {why}", self.key));
+    pub fn refuse(self, why: impl Display, hint: Option<String>, cx: &mut Context<'_>) {
+        self.note(format!("{} {why}", self.named()), hint, cx);
+    }
+
+    /// Notes that this value is wrong, in a clause of its own.
+    fn say(self, what: impl Display, hint: Option<String>, cx: &mut Context<'_>) {
+        self.note(format!("{}: {what}", self.named()), hint, cx);
+    }
+
+    fn note(self, message: String, hint: Option<String>, cx: &mut Context<'_>) {
+        let mut error = Diagnostic::error(self.value.span(), message);
         // "did you mean" is worth a line of its own, whoever thought of it.
         if let Some((said, meant)) = error.message.clone().split_once("; did you mean ") {
             error.message = said.to_owned();
@@ -49,6 +55,11 @@ impl Node<'_, '_> {
         }
         error.hint = hint.or(error.hint);
         cx.hole(self.path, error);
+    }
+
+    fn named(self) -> String {
+        let within = if self.place.is_empty() { "" } else { " in " };
+        format!("`{}`{within}{}", self.key, self.place)
     }
 
     /// The place of this node's own keys: its header where it has one.
@@ -78,7 +89,7 @@ impl Node<'_, '_> {
             Ok(value) => Some(value),
             Err(why) => {
                 let why: String = T::Err::to_string(&why);
-                self.refuse(format!("is `{text}`, which {why}"), None, cx);
+                self.say(format!("`{text}` {why}"), None, cx);
                 None
             }
         }
@@ -92,7 +103,7 @@ impl Node<'_, '_> {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let hint = match closest(text, &known) {
                 Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("it is one of {}", list(&known, "and")),
+                None => format!("it is {}", list(&known, "or")),
             };
             self.refuse(format!("cannot be `{text}`"), Some(hint), cx);
         }
@@ -141,7 +152,7 @@ impl Decode for Ipv4Addr {
                 }
                 _ => ("is not an IPv4 address like `192.168.1.11`", None),
             };
-            node.refuse(format!("is `{text}`, which {why}"), hint, cx);
+            node.say(format!("`{text}` {why}"), hint, cx);
             Self::stand_in()
         })
     }

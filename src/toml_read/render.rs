@@ -22,6 +22,26 @@ pub(super) fn one(out: &mut String, name: &str, source: &str, item: &Diagnostic,
         Paint::Plain => text.to_owned(),
         Paint::Colour => format!("\x1b[{code}m{text}\x1b[0m"),
     };
+    out.push_str(&format!("{}: {}\n", bold(word, colour), escape(&item.message)));
+    // What is wrong with the file as a whole is no fault of its first line.
+    if item.span == (0..0) && item.related.is_empty() {
+        out.push_str(&format!("  {} {}\n", bold("-->", "1;34"), escape(name)));
+    } else {
+        excerpt(out, name, source, item, &bold, colour);
+    }
+    if let Some(hint) = &item.hint {
+        out.push_str(&format!("{}: {}\n", bold("hint", "1;36"), escape(hint)));
+    }
+}
+
+fn excerpt(
+    out: &mut String,
+    name: &str,
+    source: &str,
+    item: &Diagnostic,
+    bold: &dyn Fn(&str, &str) -> String,
+    colour: &str,
+) {
     let mut marks = vec![Mark::new(source, &item.span, item.label.as_deref(), '^')];
     for (span, label) in &item.related {
         marks.push(Mark::new(source, span, Some(label), '-'));
@@ -32,7 +52,6 @@ pub(super) fn one(out: &mut String, name: &str, source: &str, item: &Diagnostic,
     let bar = bold("|", "1;34");
     let pad = " ".repeat(gutter);
 
-    out.push_str(&format!("{}: {}\n", bold(word, colour), escape(&item.message)));
     let arrow = bold("-->", "1;34");
     out.push_str(&format!("{pad}{arrow} {}:{line}:{column}\n", escape(name)));
     out.push_str(&format!("{pad} {bar}\n"));
@@ -54,9 +73,6 @@ pub(super) fn one(out: &mut String, name: &str, source: &str, item: &Diagnostic,
         };
         let code = if mark.sign == '^' { colour } else { "1;34" };
         out.push_str(&format!("{pad} {bar} {}{}\n", " ".repeat(mark.indent), bold(&said, code)));
-    }
-    if let Some(hint) = &item.hint {
-        out.push_str(&format!("{}: {}\n", bold("hint", "1;36"), escape(hint)));
     }
 }
 

@@ -6,7 +6,10 @@ pub fn closest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     candidates
         .iter()
         .map(|c| (strsim::damerau_levenshtein(&folded, &c.replace('_', "-")), *c))
-        .filter(|(distance, c)| *distance <= c.chars().count().max(3) / 3)
+        .filter(|(distance, c)| {
+            let length = c.chars().count();
+            *distance < length && *distance <= length.max(3) / 3
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, c)| c)
         // `controlplane-node`, `master`: too far by letters, but the whole of a word is there.
@@ -40,6 +43,7 @@ mod tests {
         assert_eq!(closest("plane", &keys), Some("control-plane"));
         assert_eq!(closest("colour", &keys), None);
         assert_eq!(closest("", &keys), None);
+        assert_eq!(closest("z", &["a"]), None);
     }
 
     #[test]

@@ -103,10 +103,15 @@ impl Findings<'_> {
 
     /// How to call the node: by name, or by number where its name cannot be read.
     fn who(&self, i: usize) -> String {
-        let node = self.document.value.nodes.get(i);
-        match node.filter(|_| !self.document.is_hole(&at(i, "name"))) {
+        let number = format!("node number {}", i + 1);
+        let nodes = &self.document.value.nodes;
+        match nodes.get(i).filter(|_| !self.document.is_hole(&at(i, "name"))) {
+            // Where two share a name, it does not tell them apart.
+            Some(node) if nodes.iter().filter(|n| n.name == node.name).count() > 1 => {
+                format!("`{}` ({number})", node.name)
+            }
             Some(node) => format!("`{}`", node.name),
-            None => format!("node number {}", i + 1),
+            None => number,
         }
     }
 

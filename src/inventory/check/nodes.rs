@@ -28,7 +28,7 @@ fn identities(inventory: &Inventory, f: &mut Findings<'_>) {
     for (i, node) in inventory.nodes.iter().enumerate() {
         let who = f.who(i);
         f.unique(&mut names, &node.name, (at(i, "name"), who.clone()), |_| {
-            format!("there are two nodes of the name {who}")
+            format!("there are two nodes of the name `{}`", node.name)
         });
         let ports = [("lan", Some(&node.lan)), ("ceph", node.ceph.as_ref())];
         for (port, mac) in ports.into_iter().filter_map(|(name, port)| Some((name, port?.mac))) {

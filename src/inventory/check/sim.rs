@@ -80,7 +80,10 @@ fn disks(inventory: &Inventory, f: &mut Findings<'_>) {
             _ if CONTENTS.contains(&contents) => None,
             _ => Some((
                 format!("a disk cannot hold `{contents}`"),
-                format!("{}, or `osd:FSID`", guess(contents, &CONTENTS, "it is one of")),
+                match closest(contents, &CONTENTS) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("it is one of {}, or `osd:FSID`", list(&CONTENTS, "and")),
+                },
             )),
         };
         if let Some((message, hint)) = problem {
