@@ -1,6 +1,8 @@
 //! What people get to read about their inventories: every file of `inventory/bad` and
 //! `inventory/odd` with the text it is answered with. A new check is proven by adding a file.
 
+#![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
+
 use std::{fs, path::Path};
 
 use slipway::{

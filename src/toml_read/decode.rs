@@ -119,7 +119,7 @@ macro_rules! parsed {
             fn decode(node: Node<'_, '_>, cx: &mut Context<'_>) -> Self {
                 node.parsed(cx).unwrap_or_else(Self::stand_in)
             }
-            #[expect(clippy::expect_used, reason = "literals, covered by a test")]
+            #[allow(clippy::expect_used, reason = "literals, covered by a test")]
             fn stand_in() -> Self {
                 $example.parse().expect("an example is well formed")
             }
@@ -319,3 +319,15 @@ macro_rules! words {
     )* };
 }
 pub(crate) use words;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_well_formed() {
+        let _ = (NodeName::stand_in(), PhaseName::stand_in(), StepName::stand_in());
+        let _ = (Serial::stand_in(), Mac::stand_in(), HostKey::stand_in());
+        let _ = (Cidr::stand_in(), Version::stand_in());
+    }
+}

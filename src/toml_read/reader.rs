@@ -1,5 +1,7 @@
 //! A table, read key by key: what is asked for is known, what is left over is unknown.
 
+use std::collections::BTreeSet;
+
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -12,14 +14,14 @@ use super::{Decode, Diagnostic, Node, Span, Spans, closest, list, spans::join};
 pub struct Context<'a> {
     source: &'a str,
     errors: Vec<Diagnostic>,
-    holes: Vec<String>,
+    holes: BTreeSet<String>,
 }
 
 impl Context<'_> {
     /// The value at `path` could not be read. What stands in for it is no one's word, so checks
     /// must be silent about it (`Document::is_hole`).
     pub fn hole(&mut self, path: &str, error: Diagnostic) {
-        self.holes.push(path.to_owned());
+        self.holes.insert(path.to_owned());
         self.errors.push(error);
     }
 }
@@ -31,16 +33,17 @@ pub struct Document<T> {
     pub value: T,
     pub spans: Spans,
     pub errors: Vec<Diagnostic>,
-    holes: Vec<String>,
+    holes: BTreeSet<String>,
 }
 
 impl<T> Document<T> {
     /// Whether what the value says at `path` (or in it, or around it) is a stand-in.
     pub fn is_hole(&self, path: &str) -> bool {
-        let within = |inner: &str, outer: &str| {
-            inner.strip_prefix(outer).is_some_and(|r| r.is_empty() || r.starts_with('.'))
-        };
-        self.holes.iter().any(|hole| within(path, hole) || within(hole, path))
+        let inside = format!("{path}.");
+        let below =
+            self.holes.range(inside.clone()..).next().is_some_and(|h| h.starts_with(&inside));
+        let around = inside.match_indices('.').any(|(at, _)| self.holes.contains(&path[..at]));
+        below || around
     }
 }
 
@@ -50,11 +53,13 @@ pub fn read<T: Decode>(source: &str) -> Result<Document<T>, Vec<Diagnostic>> {
     let (root, broken) = DeTable::parse_recoverable(source);
     let torn = broken.iter().any(|e| e.message() != DUPLICATE);
     let mut errors: Vec<Diagnostic> = Vec::new();
-    for error in broken {
+    for error in broken.into_iter().take(MOST_SYNTAX_ERRORS) {
         let found = syntax_error(source, &error);
-        // One slip makes the parser stumble more than once on the same spot.
-        let line = |d: &Diagnostic| source[..d.span.start.min(source.len())].matches('\n').count();
-        if errors.last().is_none_or(|last| line(last) != line(&found)) {
+        // One slip makes the parser stumble more than once on the same line.
+        let apart = |last: &Diagnostic| {
+            source.get(last.span.start..found.span.start).is_none_or(|text| text.contains('\n'))
+        };
+        if errors.last().is_none_or(apart) {
             errors.push(found);
         }
     }
@@ -63,11 +68,13 @@ pub fn read<T: Decode>(source: &str) -> Result<Document<T>, Vec<Diagnostic>> {
     }
     let spans = Spans::of(root.get_ref());
     let root = Spanned::new(0..0, DeValue::Table(root.into_inner()));
-    let mut cx = Context { source, errors, holes: Vec::new() };
+    let mut cx = Context { source, errors, holes: BTreeSet::new() };
     let value = T::decode(Node { value: &root, key: "", path: "", place: "" }, &mut cx);
     Ok(Document { value, spans, errors: cx.errors, holes: cx.holes })
 }
 
+/// A file with more is not one that a person wrote as TOML.
+const MOST_SYNTAX_ERRORS: usize = 200;
 const DUPLICATE: &str = "duplicate key";
 
 fn syntax_error(source: &str, error: &toml::de::Error) -> Diagnostic {
@@ -134,7 +141,7 @@ impl<'a, 'c, 's> Reader<'a, 'c, 's> {
             error = error.label(format!("has no `{key}`"));
         }
         error.hint = hint;
-        self.cx.holes.push(join(&self.path, key));
+        self.cx.holes.insert(join(&self.path, key));
         self.missing.push((key, error));
         T::stand_in()
     }
@@ -183,5 +190,83 @@ impl<'a, 'c, 's> Reader<'a, 'c, 's> {
 
     fn within(&self) -> String {
         if self.place.is_empty() { String::new() } else { format!(" in {}", self.place) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toml_read::tables;
+
+    #[derive(Debug, PartialEq)]
+    struct Outer {
+        inner: Inner,
+        list: Vec<Inner>,
+        count: u8,
+    }
+    #[derive(Debug, PartialEq)]
+    struct Inner {
+        word: String,
+    }
+    tables! {
+        Outer { inner, list as "item" = Vec::new(), count = 3 }
+        Inner { word }
+    }
+
+    fn messages(text: &str) -> Vec<String> {
+        match read::<Outer>(text) {
+            Ok(document) => document.errors.into_iter().map(|e| e.message).collect(),
+            Err(errors) => errors.into_iter().map(|e| e.message).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_right_is_read() {
+        let found = read::<Outer>("inner.word = \"a\"\n[[item]]\nword = \"b\"\n").unwrap();
+        assert_eq!(found.errors, []);
+        let inner = |word: &str| Inner { word: word.into() };
+        assert_eq!(found.value, Outer { inner: inner("a"), list: vec![inner("b")], count: 3 });
+        assert_eq!(found.spans.value("item.0.word"), 33..36);
+        assert_eq!(found.spans.value("item.0.nothing"), found.spans.value("item.0"));
+    }
+
+    #[test]
+    fn everything_wrong_is_said_and_called_by_its_place() {
+        assert_eq!(
+            messages("count = 300\n[inner]\nwrd = 1\n[[item]]\n[[item]]\nword = 1.5\nx = 1"),
+            [
+                "unknown key `wrd` in [inner]",
+                "key `word` is missing in [[item]]",
+                "`word` in [[item]] must be a string, not a float",
+                "unknown key `x` in [[item]]",
+                "`count` is 300, outside 0 to 255",
+            ]
+        );
+        assert_eq!(messages(""), ["the table [inner] is missing"]);
+        assert_eq!(messages("inner = 1"), ["`inner` must be a table, not an integer"]);
+        assert_eq!(
+            messages("inner = { word = \"a\" }\nitem = { word = \"b\" }"),
+            ["`item` is a list of tables: write [[item]]"]
+        );
+    }
+
+    #[test]
+    fn holes_are_known_from_above_and_below_but_not_beside() {
+        let found = read::<Outer>("inner = { word = 1 }\ncount = 1").unwrap();
+        for path in ["inner.word", "inner", "inner.word.x"] {
+            assert!(found.is_hole(path), "{path}");
+        }
+        for path in ["count", "inner.wor", "inner.words", "item"] {
+            assert!(!found.is_hole(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn torn_syntax_is_all_that_is_said() {
+        let said = messages("count = \"x\"\ninner = \nitem = [\n");
+        assert!(
+            said.len() >= 2 && said.iter().all(|m| m.starts_with("this is not TOML")),
+            "{said:?}"
+        );
     }
 }

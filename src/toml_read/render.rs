@@ -180,3 +180,78 @@ fn shown(c: char) -> String {
         c => c.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::toml_read::{Diagnostic, Diagnostics, Paint};
+
+    fn shown(source: &str, item: Diagnostic) -> String {
+        Diagnostics::new("a.toml", source, vec![item]).render(Paint::Plain)
+    }
+
+    #[test]
+    fn carets_stand_under_what_is_meant_whatever_is_before_it() {
+        let source = "\t値 = \"x\"\r\nb = 1\n";
+        let at = source.find("\"x\"").unwrap();
+        let item = Diagnostic::error(at..at + 3, "bad").label("here").hint("other");
+        let expected = "error: bad\n --> a.toml:1:6\n  |\n1 |     値 = \"x\"\n  |          ^^^ here\nhint: other\n";
+        assert_eq!(shown(source, item), expected);
+    }
+
+    #[test]
+    fn places_are_shown_in_the_order_of_the_file_with_one_gutter() {
+        let source = format!("a = 1{}b = 2\n", "\n".repeat(11));
+        let at = source.find('b').unwrap();
+        let item = Diagnostic::warning(at..at + 1, "two").related(0..1, "one");
+        let expected = "warning: two\n  --> a.toml:12:1\n   |\n 1 | a = 1\n   | - one\n...\n12 | b = 2\n   | ^\n";
+        assert_eq!(shown(&source, item), expected);
+    }
+
+    #[test]
+    fn spans_that_make_no_sense_are_brought_inside() {
+        let source = "é = 1";
+        for span in [1..1, 4..99, 99..3, 6..6] {
+            let text = shown(source, Diagnostic::error(span.clone(), "m").label("l"));
+            assert!(text.contains("| é = 1\n") && text.contains('^'), "{span:?}: {text}");
+        }
+        let over = Diagnostic::error(0..9, "m");
+        assert!(shown("ab\ncd\nef", over).ends_with("1 | ab\n  | ^^\n"));
+    }
+
+    #[test]
+    fn the_file_as_a_whole_has_no_line() {
+        assert_eq!(shown("x = 1", Diagnostic::error(0..0, "m")), "error: m\n  --> a.toml\n");
+    }
+
+    #[test]
+    fn a_span_wider_than_the_screen_is_cut() {
+        let source = format!("a = \"{}\" # tail", "x".repeat(500));
+        let text = shown(&source, Diagnostic::error(4..506, "m"));
+        assert!(text.lines().all(|l| l.chars().count() < 130), "{text}");
+        assert!(text.contains("...\n"), "{text}");
+    }
+
+    #[test]
+    fn colours_are_there_only_when_asked_for_and_never_from_the_file() {
+        let found =
+            Diagnostics::new("a", "\u{1b}[31m", vec![Diagnostic::error(0..1, "\u{1b}[2J\n")]);
+        assert!(!found.render(Paint::Plain).contains('\u{1b}'));
+        let coloured = found.render(Paint::Colour);
+        assert!(coloured.contains("\u{1b}[1;31merror\u{1b}[0m: \\u{1b}[2J\\n\n"), "{coloured:?}");
+    }
+
+    #[test]
+    fn what_is_masked_is_not_shown() {
+        let found = Diagnostics::new("a", "x = \"sésame\"", vec![Diagnostic::error(0..1, "m")]);
+        let text = found.mask(&(5..12)).render(Paint::Plain);
+        assert!(text.contains("x = \"*******\"") && !text.contains("same"), "{text}");
+    }
+
+    #[test]
+    fn errors_are_kept_when_there_are_too_many_findings() {
+        let warnings = (0..100).map(|i| Diagnostic::warning(0..1, format!("w{i}")));
+        let all = warnings.chain([Diagnostic::error(4..5, "the error")]).collect();
+        let text = Diagnostics::new("a", "x = 1", all).render(Paint::Plain);
+        assert!(text.contains("the error") && text.ends_with("\nand 61 more\n"), "{text}");
+    }
+}

@@ -152,7 +152,7 @@ pub fn even_control_planes(inventory: &Inventory) -> Option<Finding> {
         "{count} control planes can lose {loses}, no more than {} can: an even number only adds one that may fail",
         count - 1
     );
-    (count % 2 == 0).then(|| {
+    count.is_multiple_of(2).then(|| {
         let mut finding = Finding::warning(&at(last, "role"), message);
         for i in 0..inventory.nodes.len() {
             finding = finding.given(&at(i, "role"));
