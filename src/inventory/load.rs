@@ -46,7 +46,7 @@ pub enum LoadError {
     #[error("cannot read the inventory `{}`", .path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the inventory `{name}` is not UTF-8: line {line}, byte {offset} of the file")]
-    NotUtf8 { name: String, line: usize, offset: usize, utf16: Option<()> },
+    NotUtf8 { name: String, line: usize, offset: usize, utf16: bool },
     #[error("the inventory `{name}` is larger than {} KiB", MAX_BYTES / 1024)]
     TooLarge { name: String },
     #[error("no inventory was named, and there is no ./slipway.toml")]
@@ -75,7 +75,7 @@ impl LoadError {
             Self::Denied { path } => {
                 Some(format!("look at its owner and mode with `ls -l {}`", path.display()))
             }
-            Self::NotUtf8 { utf16: Some(()), .. } => {
+            Self::NotUtf8 { utf16: true, .. } => {
                 Some("it looks like UTF-16; save it as UTF-8".into())
             }
             Self::NotUtf8 { .. } => Some("save it as UTF-8".into()),
@@ -99,8 +99,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         let offset = error.utf8_error().valid_up_to();
         let bytes = error.as_bytes();
         let line = bytes[..offset].iter().filter(|b| **b == b'\n').count() + 1;
-        let utf16 =
-            (bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])).then_some(());
+        let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
         LoadError::NotUtf8 { name: name.clone(), line, offset, utf16 }
     })?;
     parse(&name, &text)
@@ -231,7 +230,7 @@ mod tests {
         fs::write(at("latin1.toml"), b"[cluster]\nname = \"caf\xe9\"\n").unwrap();
         let latin1 = refused(&at("latin1.toml"));
         assert!(
-            matches!(latin1, LoadError::NotUtf8 { line: 2, offset: 21, utf16: None, .. }),
+            matches!(latin1, LoadError::NotUtf8 { line: 2, offset: 21, utf16: false, .. }),
             "{latin1:?}"
         );
         fs::write(at("utf16.toml"), b"\xff\xfe[\0c\0").unwrap();

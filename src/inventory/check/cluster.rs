@@ -222,7 +222,7 @@ fn repo(repo: &str, f: &mut Findings<'_>) {
     let scheme = ["https://", "ssh://", "http://", "git://", "file://"]
         .into_iter()
         .find(|s| lower.starts_with(s));
-    let rest = scheme.map_or("", |scheme| &repo[scheme.len()..]);
+    let rest = repo.split_once("://").map_or(repo, |(_, rest)| rest);
     let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
     // Whatever else is wrong with it, a secret comes first: nothing of it is shown.
     if let Some((login, _)) = authority.rsplit_once('@') {
