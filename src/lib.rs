@@ -1,4 +1,5 @@
 pub mod artifacts;
+pub mod events;
 pub mod inventory;
 pub mod names;
 pub mod toml_read;
