@@ -2,13 +2,19 @@
 //!
 //! The map, in reading order: a module may use those above it.
 
+// Words.
 pub mod names;
 pub mod secret;
 pub mod clock;
 pub mod events;
 pub mod facts;
+// What people write.
+pub mod toml_read;
+pub mod artifacts;
+pub mod inventory;
+// What is done to nodes, and where.
 pub mod state;
 pub mod ops;
 pub mod agent;
-pub mod inventory;
+// What people see.
 pub mod ui;

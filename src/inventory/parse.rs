@@ -1,0 +1,103 @@
+//! How the inventory's tables are read: every field once, with its default if it may be left out.
+//!
+//! It must not know what the values mean together; that is `check`'s business. The model's serde
+//! attributes say the same for the JSON schema and the wire, and a test holds the two together.
+
+use std::collections::BTreeMap;
+
+use super::model::{defaults, *};
+use crate::toml_read::{tables, words};
+
+tables! {
+    Inventory {
+        cluster,
+        ssh = Ssh::default(),
+        network,
+        cni = Cni::default(),
+        cilium = None,
+        gitops = None,
+        host = Host::default(),
+        nodes as "node",
+        sim = None,
+    }
+    Cluster {
+        name,
+        kubernetes,
+        pod_cidr = defaults::pod_cidr(),
+        service_cidr = defaults::service_cidr(),
+        endpoint,
+    }
+    Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
+    Ssh { user = defaults::ssh_user(), port = defaults::ssh_port() }
+    Networks { lan, ceph = None }
+    Lan {
+        cidr,
+        gateway,
+        dns = Vec::new(),
+        ntp = Vec::new(),
+        mtu = defaults::mtu(),
+        min_speed_mbps = None,
+    }
+    CephNet {
+        cidr,
+        mtu = defaults::mtu(),
+        min_speed_mbps = None,
+        carries = CephCarries::default(),
+    }
+    Cni { kind = CniKind::default() }
+    Cilium { version, values }
+    Gitops { engine, repo, revision = defaults::revision(), bootstrap, root }
+    Host {
+        packages = Vec::new(),
+        sysctls = BTreeMap::new(),
+        journal_max = defaults::journal_max(),
+        update_os = defaults::yes(),
+    }
+    Node {
+        name,
+        os = Os::default(),
+        role,
+        schedulable = defaults::yes(),
+        ssh = NodeSsh::default(),
+        lan,
+        ceph = None,
+        disks,
+        labels = BTreeMap::new(),
+    }
+    NodeSsh { host = None, port = None, user = None, host_key = None }
+    Port { mac, address }
+    NodeDisks { os, ceph = Vec::new() }
+    Sim { seed = 0, speed = defaults::speed(), disks as "disk" = Vec::new(), faults as "fault" = Vec::new() }
+    SimDisk { serial, contents, label = None, size_gb = None }
+    SimFault {
+        node = None,
+        step = None,
+        kind,
+        at = SimFaultAt::default(),
+        times = defaults::once(),
+        seconds = None,
+    }
+}
+
+words! {
+    EndpointKind { Keepalived: "keepalived", KubeVip: "kube-vip", External: "external" }
+    CephCarries { All: "all", Replication: "replication" }
+    CniKind { Cilium: "cilium", Bridge: "bridge" }
+    GitopsEngine { Argocd: "argocd", Flux: "flux", Both: "both" }
+    Os { Arch: "arch", Debian: "debian", Talos: "talos" }
+    Role { ControlPlane: "control-plane", Worker: "worker" }
+    SimFaultKind {
+        DropConnection: "drop-connection",
+        KillAgent: "kill-agent",
+        Reboot: "reboot",
+        PowerCut: "power-cut",
+        PowerOff: "power-off",
+        Slow: "slow",
+        Fail: "fail",
+        DiskFull: "disk-full",
+        ClockSkew: "clock-skew",
+        StaleFacts: "stale-facts",
+        KillController: "kill-controller",
+    }
+    SimFaultAt { Before: "before", Middle: "middle", After: "after" }
+}
