@@ -18,3 +18,5 @@ pub mod ops;
 pub mod agent;
 // What people see.
 pub mod ui;
+// What is decided.
+pub mod steps;

@@ -56,6 +56,12 @@ impl Compat {
         self.rows.iter().find(|row| row.kubernetes == line)
     }
 
+    /// What goes with the newest line: the best guess for a version that is not known yet.
+    pub fn newest(&self) -> &Row {
+        // The test of the table holds that there is a row.
+        &self.rows[self.rows.len() - 1]
+    }
+
     /// The known lines of Kubernetes, oldest first.
     pub fn lines(&self) -> Vec<&str> {
         self.rows.iter().map(|row| row.kubernetes.as_str()).collect()
