@@ -20,3 +20,5 @@ pub mod agent;
 pub mod ui;
 // What is decided.
 pub mod steps;
+pub mod playbook;
+pub mod plan;
