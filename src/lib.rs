@@ -22,3 +22,6 @@ pub mod ui;
 pub mod steps;
 pub mod playbook;
 pub mod plan;
+// What carries it out.
+pub mod transport;
+pub mod engine;

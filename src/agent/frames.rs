@@ -65,6 +65,8 @@ pub struct Welcome {
     pub version: String,
     pub machine_id: String,
     pub boot_id: String,
+    /// The agent process: events are numbered anew in each.
+    pub process: String,
     /// A request that runs right now, and how many of its ops are behind it.
     pub running: Option<RequestId>,
 }

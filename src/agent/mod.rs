@@ -29,6 +29,7 @@ pub struct Agent {
     sys: Arc<dyn Sys>,
     journal: Mutex<Journal>,
     state: Mutex<State>,
+    process: String,
     /// Counts up whenever the state changed.
     changed: watch::Sender<u64>,
 }
@@ -50,11 +51,13 @@ struct Live {
 }
 
 impl Agent {
-    pub fn new(sys: Arc<dyn Sys>, journal: Journal) -> Arc<Self> {
+    /// `process` tells this agent process from earlier ones on the same node.
+    pub fn new(sys: Arc<dyn Sys>, journal: Journal, process: String) -> Arc<Self> {
         Arc::new(Self {
             sys,
             journal: Mutex::new(journal),
             state: Mutex::new(State::default()),
+            process,
             changed: watch::Sender::new(0),
         })
     }

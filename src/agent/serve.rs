@@ -59,6 +59,7 @@ impl Agent {
             version: env!("CARGO_PKG_VERSION").into(),
             machine_id: self.sys.machine_id().await?,
             boot_id: self.sys.boot_id().await?,
+            process: self.process.clone(),
             running: self.state().running.clone(),
         })
     }
@@ -163,6 +164,10 @@ impl Agent {
             }
         }
         let start = self.update(|state| {
+            // One that stopped because nobody listened is taken up again.
+            if state.requests.get(&request).is_some_and(|l| l.end == Some(RequestEnd::Interrupted)) {
+                state.requests.remove(&request);
+            }
             let seen = state.requests.contains_key(&request);
             if !seen && state.running.is_none() {
                 state.running = Some(request.clone());

@@ -293,7 +293,7 @@ impl WorldCell {
         }
         let disk = locked(&self.journals).entry(node.clone()).or_default().clone();
         let sys = Arc::new(super::FakeSys::new(self.clone(), node.clone(), epoch));
-        let agent = Agent::new(sys, Journal::open(Box::new(disk))?);
+        let agent = Agent::new(sys, Journal::open(Box::new(disk))?, format!("{node}-{epoch}"));
         live.agent = Some((epoch, agent.clone()));
         Ok(agent)
     }

@@ -1,0 +1,399 @@
+//! The driver: carries out what the scheduler says.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    outputs::Outputs,
+    prepare::{Sessions, result_of},
+    recorder::Recorder,
+    scheduler::{
+        Action, Ending, Finish, Input, LaneOutline, OpOutline, Outline, PhaseOutline, Scheduler,
+        Segment,
+    },
+    session::Told,
+};
+use crate::{
+    agent::frames::{AgentEvent, Outcome, RequestEnd, StepOp},
+    clock::Clock,
+    events::{
+        Event, Failure, LanePreview, OpRef, OpResult, RunFinished, RunResult,
+    },
+    names::NodeName,
+    ops::{Op, Output, sys::SnapshotInfo},
+    plan::{Plan, PlannedOp},
+};
+
+/// Keeps a snapshot away from the nodes, and says under which name.
+pub type KeepSnapshot = Arc<dyn Fn(&NodeName, &SnapshotInfo) -> Result<String, Failure> + Send + Sync>;
+/// Told every secret before it could be printed.
+pub type Hide = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// What the driver needs besides the plan.
+pub struct Job {
+    pub run: String,
+    /// Requests are named by it, so that a later controller of the same operator knows its own.
+    pub holder: String,
+    pub parallel: usize,
+    pub clock: Clock,
+    pub recorder: Recorder,
+    pub sessions: Sessions,
+    pub keep_snapshot: KeepSnapshot,
+    pub hide: Hide,
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub result: RunResult,
+    pub failures: Vec<Failure>,
+    pub changed: u32,
+    pub unchanged: u32,
+}
+
+struct Driver {
+    job: Job,
+    plan: Plan,
+    outputs: Mutex<Outputs>,
+    cancel: watch::Sender<bool>,
+    requests: AtomicU32,
+    changed: AtomicU32,
+    unchanged: AtomicU32,
+    tries: Mutex<BTreeMap<(usize, usize), u32>>,
+}
+
+enum Step {
+    Ended(Segment, Ending),
+    Woke(Segment),
+}
+
+/// Runs the plan. Each message on `interrupts` is a Ctrl-C; the second one leaves at once.
+pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Run {
+    let began_ms = job.clock.now_ms();
+    let mut scheduler = Scheduler::new(outline(&plan, job.parallel));
+    let driver = Arc::new(Driver {
+        job,
+        plan,
+        outputs: Mutex::default(),
+        cancel: watch::Sender::new(false),
+        requests: AtomicU32::new(0),
+        changed: AtomicU32::new(0),
+        unchanged: AtomicU32::new(0),
+        tries: Mutex::default(),
+    });
+    let recorder = driver.job.recorder.clone();
+    let mut under_way: FuturesUnordered<BoxFuture<'static, Step>> = FuturesUnordered::new();
+    let mut inputs = vec![Input::Start];
+    let mut interrupted = false;
+    let mut phase_began_ms = began_ms;
+    let finish = 'run: loop {
+        for input in std::mem::take(&mut inputs) {
+            for action in scheduler.step(input) {
+                match action {
+                    Action::StartPhase(n) => {
+                        phase_began_ms = driver.job.clock.now_ms();
+                        recorder.emit(driver.phase_started(n));
+                    }
+                    Action::Send(segment) => under_way.push(Box::pin(driver.clone().send(segment))),
+                    Action::Wait { segment, attempt, ms, why } => {
+                        let op = driver.op_ref(segment, segment.from);
+                        recorder.emit(Event::RetryScheduled { op, attempt, wait_ms: ms, why });
+                        let clock = driver.job.clock;
+                        under_way.push(Box::pin(async move {
+                            clock.sleep_ms(ms).await;
+                            Step::Woke(segment)
+                        }));
+                    }
+                    Action::CancelAll => drop(driver.cancel.send_replace(true)),
+                    Action::EndPhase(n, result) => {
+                        let phase = driver.plan.phases[n].name.clone();
+                        let elapsed_ms = driver.job.clock.now_ms() - phase_began_ms;
+                        recorder.emit(Event::PhaseFinished { phase, result, elapsed_ms });
+                    }
+                    Action::Finish(finish) => break 'run finish,
+                }
+            }
+        }
+        tokio::select! {
+            Some(step) = under_way.next() => inputs.push(match step {
+                Step::Ended(segment, ending) => Input::Ended(segment, ending),
+                Step::Woke(segment) => Input::Woke(segment),
+            }),
+            Some(()) = interrupts.recv() => {
+                recorder.emit(Event::Interrupted { leaving_at_once: interrupted });
+                if interrupted {
+                    break 'run Finish::Interrupted(Vec::new());
+                }
+                interrupted = true;
+                inputs.push(Input::Interrupt);
+            }
+        }
+    };
+    drop(under_way);
+    super::prepare::release(&driver.job.sessions).await;
+    let (result, mut failures) = match finish {
+        Finish::Done => (RunResult::Done, Vec::new()),
+        Finish::Interrupted(failures) => (RunResult::Interrupted, failures),
+        Finish::Failed(failures) if failures.iter().all(|f| f.refusal.is_some()) => {
+            (RunResult::Refused, failures)
+        }
+        Finish::Failed(failures) => (RunResult::Failed, failures),
+    };
+    let (changed, unchanged) =
+        (driver.changed.load(Ordering::Relaxed), driver.unchanged.load(Ordering::Relaxed));
+    let elapsed_ms = driver.job.clock.now_ms() - began_ms;
+    let finished = RunFinished {
+        run: driver.job.run.clone(),
+        result,
+        changed,
+        unchanged,
+        elapsed_ms,
+        failures: failures.clone(),
+    };
+    let written = recorder.emit_durably(Event::RunFinished(finished)).await;
+    let result = match written {
+        Err(failure) if result == RunResult::Done => {
+            failures.push(failure);
+            RunResult::Failed
+        }
+        _ => result,
+    };
+    Run { result, failures, changed, unchanged }
+}
+
+fn outline(plan: &Plan, parallel: usize) -> Outline {
+    let op = |op: &PlannedOp| OpOutline {
+        on: op.on.clone(),
+        ends_request: matches!(op.op, Op::Snapshot(_)),
+    };
+    let phases = plan.phases.iter().map(|phase| PhaseOutline {
+        name: phase.name.clone(),
+        pace: phase.pace,
+        lanes: phase
+            .lanes
+            .iter()
+            .map(|lane| LaneOutline { node: lane.node.clone(), ops: lane.ops.iter().map(op).collect() })
+            .collect(),
+    });
+    Outline { phases: phases.collect(), parallel }
+}
+
+impl Driver {
+    fn phase_started(&self, n: usize) -> Event {
+        let phase = &self.plan.phases[n];
+        let lane = |lane: &crate::plan::Lane| LanePreview {
+            node: lane.node.clone(),
+            ops: u32::try_from(lane.ops.len()).unwrap_or(u32::MAX),
+        };
+        Event::PhaseStarted {
+            phase: phase.name.clone(),
+            pace: phase.pace,
+            lanes: phase.lanes.iter().map(lane).collect(),
+        }
+    }
+
+    fn planned(&self, segment: Segment, index: usize) -> &PlannedOp {
+        &self.plan.phases[segment.phase].lanes[segment.lane].ops[index]
+    }
+
+    fn op_ref(&self, segment: Segment, index: usize) -> OpRef {
+        let phase = &self.plan.phases[segment.phase];
+        let planned = self.planned(segment, index);
+        OpRef {
+            phase: phase.name.clone(),
+            lane: phase.lanes[segment.lane].node.clone(),
+            node: planned.on.clone(),
+            step: planned.step.clone(),
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            title: planned.op.title(),
+        }
+    }
+
+    async fn send(self: Arc<Self>, segment: Segment) -> Step {
+        let ending = self.segment(segment).await.unwrap_or_else(|failure| {
+            let at = segment.from;
+            let planned = self.planned(segment, at);
+            let phase = &self.plan.phases[segment.phase].name;
+            let mut failure = failure.at(phase, &planned.step);
+            failure.node.get_or_insert_with(|| planned.on.clone());
+            Ending::Failed { at, failure: Box::new(failure), may_retry: false }
+        });
+        Step::Ended(segment, ending)
+    }
+
+    async fn segment(&self, segment: Segment) -> Result<Ending, Failure> {
+        let phase = self.plan.phases[segment.phase].name.clone();
+        let lane = self.plan.phases[segment.phase].lanes[segment.lane].node.clone();
+        let node = self.planned(segment, segment.from).on.clone();
+        let Some(session) = self.job.sessions.get(&node) else {
+            return Err(Failure::new("send a request", "this node could not be reached").on(&node));
+        };
+        let mut session = session.lock().await;
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let request = format!("{}-{}-{number}", self.job.holder, self.job.run);
+        let (mut ops, mut decisions) = (Vec::new(), Vec::new());
+        {
+            let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+            for index in segment.from..segment.to {
+                let planned = self.planned(segment, index);
+                let op = outputs.fill(&lane, &planned.op);
+                ops.push(StepOp { step: planned.step.clone(), op });
+                decisions.push(planned.decision.clone());
+            }
+        }
+        // Nothing is sent on the strength of an intent that a crash could take back.
+        let intent = Event::Intent { node, phase, request: request.clone(), ops: decisions };
+        self.job.recorder.emit_durably(intent).await?;
+        let mut heard = Heard::new(self, segment, &lane);
+        let confirmer = session.confirmer();
+        let mut confirmer = Some(confirmer);
+        let end = session
+            .apply(&request, ops, self.cancel.subscribe(), |told| {
+                if let Told::Event(AgentEvent::ConfirmWanted { .. }) = told {
+                    if let Some(confirming) = confirmer.take() {
+                        tokio::spawn(confirming);
+                    }
+                } else {
+                    heard.told(told);
+                }
+            })
+            .await?;
+        if let Some(failure) = heard.trouble {
+            return Err(failure);
+        }
+        Ok(match end {
+            RequestEnd::Done => Ending::Done,
+            RequestEnd::Cancelled => Ending::Cancelled,
+            RequestEnd::Failed => match heard.failed {
+                Some((at, failure, may_retry)) => Ending::Failed { at, failure: Box::new(failure), may_retry },
+                None => return Err(Failure::new("run a request", "it failed and did not say why")),
+            },
+            RequestEnd::Fenced { generation } => {
+                return Err(Failure::new(
+                    "run a request",
+                    format!("another operator has taken over this node (lease {generation})"),
+                )
+                .refused(crate::events::Refusal::Lease)
+                .left("what they do goes on; this run stops here")
+                .hint("ask who took it over; `slipway status` shows the cluster as it is"));
+            }
+            RequestEnd::Interrupted | RequestEnd::Unknown => {
+                return Err(Failure::new("run a request", "the agent gave it up, because nobody listened")
+                    .hint("run the same command again"));
+            }
+        })
+    }
+}
+
+/// What is heard of one request, made into events.
+struct Heard<'a> {
+    driver: &'a Driver,
+    segment: Segment,
+    lane: &'a NodeName,
+    /// Ops whose outcome was told already: an agent that was restarted tells them again.
+    told: std::collections::BTreeSet<u32>,
+    failed: Option<(usize, Failure, bool)>,
+    /// Something here, not on the node, went wrong.
+    trouble: Option<Failure>,
+}
+
+impl<'a> Heard<'a> {
+    fn new(driver: &'a Driver, segment: Segment, lane: &'a NodeName) -> Self {
+        Self { driver, segment, lane, told: Default::default(), failed: None, trouble: None }
+    }
+
+    fn told(&mut self, told: Told) {
+        let recorder = &self.driver.job.recorder;
+        let node = self.driver.planned(self.segment, self.segment.from).on.clone();
+        match told {
+            Told::Lost(why) => drop(recorder.emit(Event::NodeLost { node, why })),
+            Told::Again(welcome) => {
+                let machine_id = welcome.machine_id;
+                recorder.emit(Event::NodeConnected { node, machine_id, again: true });
+            }
+            Told::Event(AgentEvent::Started { op }) if !self.told.contains(&op) => {
+                recorder.emit(Event::OpStarted { op: self.op_ref(op) });
+            }
+            Told::Event(AgentEvent::Output { output, .. }) => self.output(&node, &output),
+            Told::Event(AgentEvent::Finished { op, outcome, elapsed_ms }) => {
+                if self.told.insert(op) {
+                    self.finished(op, outcome, elapsed_ms);
+                }
+            }
+            Told::Event(AgentEvent::Started { .. } | AgentEvent::ConfirmWanted { .. }) => {}
+        }
+    }
+
+    fn op_ref(&self, op: u32) -> OpRef {
+        let last = self.segment.to - 1;
+        self.driver.op_ref(self.segment, (self.segment.from + op as usize).min(last))
+    }
+
+    fn finished(&mut self, op: u32, outcome: Outcome, elapsed_ms: u64) {
+        let op_ref = self.op_ref(op);
+        let mut result = match outcome {
+            Outcome::Failed { mut failure, may_retry } => {
+                failure.node.get_or_insert_with(|| op_ref.node.clone());
+                let failure = failure.at(&op_ref.phase, &op_ref.step);
+                let at = self.segment.from + op as usize;
+                self.failed = Some((at, failure.clone(), may_retry));
+                OpResult::Failed(failure)
+            }
+            other => result_of(other),
+        };
+        match &mut result {
+            OpResult::Unchanged => drop(self.driver.unchanged.fetch_add(1, Ordering::Relaxed)),
+            OpResult::Changed(_) => drop(self.driver.changed.fetch_add(1, Ordering::Relaxed)),
+            OpResult::Failed(failure) => {
+                let tries = &mut *self.driver.tries.lock().unwrap_or_else(PoisonError::into_inner);
+                let times = tries.entry((self.segment.phase, self.segment.lane)).or_default();
+                *times += 1;
+                if *times > 1 {
+                    failure.causes.push(format!("(attempt {times})"));
+                }
+            }
+        }
+        self.driver.job.recorder.emit(Event::OpFinished { op: op_ref, result, elapsed_ms });
+    }
+
+    fn output(&mut self, node: &NodeName, output: &Output) {
+        for secret in Outputs::secrets(output) {
+            (self.driver.job.hide)(secret);
+        }
+        let recorder = &self.driver.job.recorder;
+        self.driver.outputs.lock().unwrap_or_else(PoisonError::into_inner).take(self.lane, output);
+        match output {
+            Output::Identity { ca_fingerprint, etcd_cluster_id } => {
+                recorder.emit(Event::ClusterIdentity {
+                    ca_fingerprint: ca_fingerprint.clone(),
+                    etcd_cluster_id: Some(etcd_cluster_id.clone()),
+                });
+            }
+            Output::Snapshot(snapshot) => match (self.driver.job.keep_snapshot)(node, snapshot) {
+                Ok(file) => drop(recorder.emit(Event::SnapshotTaken {
+                    node: node.clone(),
+                    file,
+                    sha256: snapshot.sha256.clone(),
+                    revision: snapshot.revision,
+                })),
+                Err(failure) => self.trouble = Some(failure),
+            },
+            Output::HandedOff { repo, commit, applications } => {
+                recorder.emit(Event::HandedOff {
+                    repo: repo.clone(),
+                    commit: commit.clone(),
+                    applications: applications.clone(),
+                });
+            }
+            Output::Join(_) | Output::EncryptionConfig(_) => {}
+        }
+    }
+}

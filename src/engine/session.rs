@@ -1,0 +1,280 @@
+//! A session with one node's agent, over as many connections as it takes.
+
+use std::sync::Arc;
+
+use futures::{SinkExt, StreamExt};
+use tokio::{io::AsyncReadExt, sync::watch};
+
+use crate::{
+    agent::frames::{
+        AgentEvent, FrameError, FromAgent, PREAMBLE, RequestEnd, StepOp, ToAgent, Welcome, Wire,
+        decode, encode, wire,
+    },
+    clock::Clock,
+    events::{Failure, RequestId},
+    names::NodeName,
+    transport::{ConnectError, Connector, Stream},
+};
+
+/// What a login shell may print before the agent speaks.
+const MAX_NOISE: usize = 64 << 10;
+/// How long a node that was there may be away: a reboot with a slow firmware.
+const AWAY_MS: u64 = 6 * 60 * 1000;
+/// How long an answer to a question may take.
+const ANSWER_MS: u64 = 60 * 1000;
+const FIRST_WAIT_MS: u64 = 500;
+const LONGEST_WAIT_MS: u64 = 8_000;
+
+pub struct Session {
+    pub node: NodeName,
+    connector: Arc<dyn Connector>,
+    clock: Clock,
+    wire: Option<Wire<Box<dyn Stream>>>,
+    pub welcome: Welcome,
+    /// The lease; 0 for a session that only reads.
+    pub generation: u64,
+}
+
+/// What a request tells while it runs.
+pub enum Told {
+    Event(AgentEvent),
+    Lost(String),
+    Again(Welcome),
+}
+
+impl Session {
+    /// The first connection: nothing is known yet, so it is tried once.
+    pub async fn open(
+        connector: Arc<dyn Connector>,
+        node: NodeName,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let (wire, welcome) = dial(&*connector, &node, &clock).await.map_err(|e| *e.failure)?;
+        Ok(Self { node, connector, clock, wire: Some(wire), welcome, generation: 0 })
+    }
+
+    /// Asks one question. Reading and leases may be asked again on a new connection.
+    pub async fn ask(&mut self, question: &ToAgent) -> Result<FromAgent, Failure> {
+        for last in [false, true] {
+            let answer = self.exchange(question).await;
+            match answer {
+                Ok(FromAgent::Sorry(failure)) => return Err(failure.on(&self.node)),
+                Ok(answer) => return Ok(answer),
+                Err(error) if last => {
+                    return Err(Failure::new("talk to the agent", error.to_string()).on(&self.node));
+                }
+                Err(_) => drop(self.reconnect().await?),
+            }
+        }
+        unreachable!("the second answer is returned")
+    }
+
+    async fn exchange(&mut self, question: &ToAgent) -> Result<FromAgent, FrameError> {
+        let clock = self.clock;
+        let Some(wire) = &mut self.wire else { return Err(FrameError::Closed) };
+        wire.send(encode(question)?).await?;
+        match clock.within(ANSWER_MS, next(wire)).await {
+            Some(answer) => answer,
+            None => {
+                self.wire = None;
+                Err(FrameError::Closed)
+            }
+        }
+    }
+
+    /// Dials until the node is back, or has been away for too long.
+    async fn reconnect(&mut self) -> Result<Welcome, Failure> {
+        self.wire = None;
+        let deadline = self.clock.now_ms() + AWAY_MS;
+        let mut wait_ms = FIRST_WAIT_MS;
+        loop {
+            match dial(&*self.connector, &self.node, &self.clock).await {
+                Ok((wire, welcome)) => {
+                    if welcome.machine_id != self.welcome.machine_id {
+                        return Err(Failure::new(
+                            "reconnect",
+                            format!(
+                                "another machine answers: its machine-id is {}, it was {}",
+                                welcome.machine_id, self.welcome.machine_id
+                            ),
+                        )
+                        .on(&self.node)
+                        .refused(crate::events::Refusal::Identity)
+                        .hint("run the same command again: it plans for the machine that is there now"));
+                    }
+                    self.wire = Some(wire);
+                    self.welcome = welcome.clone();
+                    return Ok(welcome);
+                }
+                Err(error) if !error.passing || self.clock.now_ms() >= deadline => {
+                    let failure = *error.failure;
+                    return Err(failure.left("an op that was under way may have gone on; its journal knows"));
+                }
+                Err(_) => {
+                    self.clock.sleep_ms(wait_ms).await;
+                    wait_ms = (wait_ms * 2).min(LONGEST_WAIT_MS);
+                }
+            }
+        }
+    }
+
+    /// Sends a request and follows it to its end, whatever happens to the connection.
+    pub async fn apply(
+        &mut self,
+        request: &RequestId,
+        ops: Vec<StepOp>,
+        cancel: watch::Receiver<bool>,
+        tell: impl FnMut(Told) + Send,
+    ) -> Result<RequestEnd, Failure> {
+        let message = |after, generation| ToAgent::Apply {
+            request: request.clone(),
+            generation,
+            after,
+            ops: ops.clone(),
+        };
+        self.follow(request, message, cancel, tell).await
+    }
+
+    /// Listens to a request of an earlier controller until it ends.
+    pub async fn attach(
+        &mut self,
+        request: &RequestId,
+        cancel: watch::Receiver<bool>,
+        tell: impl FnMut(Told) + Send,
+    ) -> Result<RequestEnd, Failure> {
+        let message = |after, _| ToAgent::Attach { request: request.clone(), after };
+        self.follow(request, message, cancel, tell).await
+    }
+
+    async fn follow(
+        &mut self,
+        request: &RequestId,
+        message: impl Fn(u64, u64) -> ToAgent + Send,
+        mut cancel: watch::Receiver<bool>,
+        mut tell: impl FnMut(Told) + Send,
+    ) -> Result<RequestEnd, Failure> {
+        let mut after = 0;
+        loop {
+            let sent = message(after, self.generation);
+            let ended = self.listen(request, &sent, &mut after, &mut cancel, &mut tell).await;
+            match ended {
+                Ok(Ok(end)) => return Ok(end),
+                Ok(Err(failure)) => return Err(failure.on(&self.node)),
+                Err(error) => {
+                    tell(Told::Lost(error.to_string()));
+                    let process = self.welcome.process.clone();
+                    let welcome = self.reconnect().await?;
+                    if welcome.process != process {
+                        after = 0;
+                    }
+                    tell(Told::Again(welcome));
+                }
+            }
+        }
+    }
+
+    /// One connection's part of following a request.
+    async fn listen(
+        &mut self,
+        request: &RequestId,
+        message: &ToAgent,
+        after: &mut u64,
+        cancel: &mut watch::Receiver<bool>,
+        tell: &mut (impl FnMut(Told) + Send),
+    ) -> Result<Result<RequestEnd, Failure>, FrameError> {
+        let Some(wire) = &mut self.wire else { return Err(FrameError::Closed) };
+        wire.send(encode(message)?).await?;
+        let mut cancelled = false;
+        loop {
+            let answer = tokio::select! {
+                answer = next(wire) => answer?,
+                () = wanted(cancel), if !cancelled => {
+                    cancelled = true;
+                    wire.send(encode(&ToAgent::Cancel { request: request.clone() })?).await?;
+                    continue;
+                }
+            };
+            match answer {
+                FromAgent::Event { request: of, index, event } if of == *request => {
+                    *after = index + 1;
+                    tell(Told::Event(event));
+                }
+                FromAgent::Ended { request: of, end } if of == *request => return Ok(Ok(end)),
+                FromAgent::Sorry(failure) => return Ok(Err(failure)),
+                // Of an earlier request on this connection; nobody waits for it any more.
+                _ => {}
+            }
+        }
+    }
+
+    /// A connection of its own, to say that the node can be reached as it is now.
+    pub fn confirmer(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (connector, node, clock) = (self.connector.clone(), self.node.clone(), self.clock);
+        async move {
+            let deadline = clock.now_ms() + AWAY_MS;
+            while clock.now_ms() < deadline {
+                if let Ok((mut wire, _)) = dial(&*connector, &node, &clock).await
+                    && let Ok(confirm) = encode(&ToAgent::Confirm)
+                    && wire.send(confirm).await.is_ok()
+                    && let Ok(FromAgent::Observed(_)) = next(&mut wire).await
+                {
+                    return;
+                }
+                clock.sleep_ms(FIRST_WAIT_MS).await;
+            }
+        }
+    }
+}
+
+/// Returns when a cancellation is wanted; never, when whoever might want one is gone.
+async fn wanted(cancel: &mut watch::Receiver<bool>) {
+    if cancel.wait_for(|c| *c).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn next(wire: &mut Wire<Box<dyn Stream>>) -> Result<FromAgent, FrameError> {
+    match wire.next().await {
+        None => Err(FrameError::Closed),
+        Some(frame) => decode(&frame?),
+    }
+}
+
+async fn dial(
+    connector: &dyn Connector,
+    node: &NodeName,
+    clock: &Clock,
+) -> Result<(Wire<Box<dyn Stream>>, Welcome), ConnectError> {
+    let stream = connector.connect(node).await?;
+    let greeted = clock.within(ANSWER_MS, greet(stream)).await;
+    let lost = |why: String| ConnectError {
+        failure: Box::new(Failure::new("reach the agent", why).on(node)),
+        passing: true,
+    };
+    match greeted {
+        None => Err(lost("it did not answer in time".into())),
+        Some(Err(error)) => Err(lost(error.to_string())),
+        Some(Ok((_, FromAgent::Sorry(failure)))) => {
+            Err(ConnectError { failure: Box::new(failure.on(node)), passing: false })
+        }
+        Some(Ok((wire, FromAgent::Welcome(welcome)))) => Ok((wire, welcome)),
+        Some(Ok(_)) => Err(lost("it did not introduce itself".into())),
+    }
+}
+
+/// Skips whatever a shell printed, up to the preamble, and reads the welcome.
+async fn greet(
+    mut stream: Box<dyn Stream>,
+) -> Result<(Wire<Box<dyn Stream>>, FromAgent), FrameError> {
+    let mut seen = Vec::new();
+    while !seen.ends_with(PREAMBLE) {
+        seen.push(stream.read_u8().await?);
+        if seen.len() > MAX_NOISE {
+            let why = "it prints without end before the agent speaks";
+            return Err(std::io::Error::other(why).into());
+        }
+    }
+    let mut wire = wire(stream);
+    let welcome = next(&mut wire).await?;
+    Ok((wire, welcome))
+}
