@@ -32,17 +32,36 @@ pub struct StepOp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToAgent {
-    Facts { now_ms: u64 },
-    Observe { ops: Vec<Op> },
+    Facts {
+        now_ms: u64,
+    },
+    Observe {
+        ops: Vec<Op>,
+    },
     /// A lease for this operator; `force` takes over somebody else's.
-    TakeLease { holder: String, force: bool },
-    ReleaseLease { generation: u64 },
+    TakeLease {
+        holder: String,
+        force: bool,
+    },
+    ReleaseLease {
+        generation: u64,
+    },
     /// Runs the ops, or goes on running them, and sends the events after `after`.
-    Apply { request: RequestId, generation: u64, after: u64, ops: Vec<StepOp> },
+    Apply {
+        request: RequestId,
+        generation: u64,
+        after: u64,
+        ops: Vec<StepOp>,
+    },
     /// Only listens to a request that an earlier controller sent.
-    Attach { request: RequestId, after: u64 },
+    Attach {
+        request: RequestId,
+        after: u64,
+    },
     /// The running op comes to its end; none follows it.
-    Cancel { request: RequestId },
+    Cancel {
+        request: RequestId,
+    },
     /// This connection is new: a change of the network may stay.
     Confirm,
 }
@@ -54,8 +73,15 @@ pub enum FromAgent {
     Facts(Box<NodeFacts>),
     Observed(Vec<Found>),
     Lease(LeaseAnswer),
-    Event { request: RequestId, index: u64, event: AgentEvent },
-    Ended { request: RequestId, end: RequestEnd },
+    Event {
+        request: RequestId,
+        index: u64,
+        event: AgentEvent,
+    },
+    Ended {
+        request: RequestId,
+        end: RequestEnd,
+    },
     /// The agent could not do what was asked; the connection stays.
     Sorry(Failure),
 }
@@ -88,12 +114,23 @@ pub enum LeaseAnswer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentEvent {
-    Started { op: u32 },
-    Finished { op: u32, outcome: Outcome, elapsed_ms: u64 },
+    Started {
+        op: u32,
+    },
+    Finished {
+        op: u32,
+        outcome: Outcome,
+        elapsed_ms: u64,
+    },
     /// What a later op needs of this one. Comes before its `Finished`.
-    Output { op: u32, output: Output },
+    Output {
+        op: u32,
+        output: Output,
+    },
     /// The op that runs ends only when a fresh connection says `Confirm`.
-    ConfirmWanted { op: u32 },
+    ConfirmWanted {
+        op: u32,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,7 +156,9 @@ pub enum RequestEnd {
     /// Nothing is known of this request on this node.
     Unknown,
     /// A newer lease fences this controller off.
-    Fenced { generation: u64 },
+    Fenced {
+        generation: u64,
+    },
 }
 
 /// Why talking to an agent failed.

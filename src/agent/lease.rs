@@ -24,7 +24,9 @@ async fn load(sys: &dyn Sys) -> SysResult<Lease> {
         None => Ok(Lease::default()),
         // A write is atomic, so a file that cannot be read was not written by an agent.
         Some(file) => serde_json::from_slice(&file.content).map_err(|error| {
-            SysError::other(format!("{PATH} is not a lease: {error}; remove it if nobody works on this node"))
+            SysError::other(format!(
+                "{PATH} is not a lease: {error}; remove it if nobody works on this node"
+            ))
         }),
     }
 }
@@ -58,7 +60,8 @@ pub async fn take(
     let from = other.cloned();
     let generation = lease.generation + 1;
     let taken_at_uptime_ms = sys.uptime_ms();
-    save(sys, &Lease { generation, holder: Some(holder.into()), boot_id, taken_at_uptime_ms }).await?;
+    save(sys, &Lease { generation, holder: Some(holder.into()), boot_id, taken_at_uptime_ms })
+        .await?;
     Ok(LeaseAnswer::Granted { generation, from })
 }
 

@@ -10,11 +10,7 @@ use super::{
 };
 use crate::{
     events::{Failure, RequestId},
-    ops::{
-        Done, Observed, Op, OpError, OpResult, Output,
-        action::finish,
-        sys::Moment,
-    },
+    ops::{Done, Observed, Op, OpError, OpResult, Output, action::finish, sys::Moment},
 };
 
 /// How often an op that wants a confirmation is asked whether its undo is armed.
@@ -70,13 +66,16 @@ impl Agent {
         if let Some(outcome) = known.outcome
             && !op.nature().serves
         {
-            let finished = AgentEvent::Finished { op: index, outcome: outcome.clone(), elapsed_ms: 0 };
+            let finished =
+                AgentEvent::Finished { op: index, outcome: outcome.clone(), elapsed_ms: 0 };
             self.emit(request, finished);
             return outcome;
         }
         self.emit(request, AgentEvent::Started { op: index });
-        self.sys.moment(step, Moment::Begun).await;
-        let result = self.timed(op, self.work(request, index, step_op, known.intended)).await;
+        let result = match self.sys.moment(step, Moment::Begun).await {
+            Ok(()) => self.timed(op, self.work(request, index, step_op, known.intended)).await,
+            Err(error) => Err(error.into()),
+        };
         let outcome = match result {
             Ok((done, output)) => {
                 if let Some(output) = output {
@@ -92,12 +91,18 @@ impl Agent {
                 // The work is done; that it cannot be noted is worth a failure of its own.
                 return self.conclude(request, index, began_ms, unwritable(op, &error));
             }
-            self.sys.moment(step, Moment::Recorded).await;
+            let _ = self.sys.moment(step, Moment::Recorded).await;
         }
         self.conclude(request, index, began_ms, outcome)
     }
 
-    fn conclude(&self, request: &RequestId, index: u32, began_ms: u64, outcome: Outcome) -> Outcome {
+    fn conclude(
+        &self,
+        request: &RequestId,
+        index: u32,
+        began_ms: u64,
+        outcome: Outcome,
+    ) -> Outcome {
         let elapsed_ms = self.sys.now_ms().saturating_sub(began_ms);
         let finished = AgentEvent::Finished { op: index, outcome: outcome.clone(), elapsed_ms };
         self.emit(request, finished);
@@ -122,14 +127,14 @@ impl Agent {
         };
         Journal::intend(&mut self.journal(), request, index, step, op.title())
             .map_err(|error| OpError::new("write the node's journal", error.to_string()))?;
-        self.sys.moment(step, Moment::Intended).await;
+        self.sys.moment(step, Moment::Intended).await?;
         let finishing = finish(action, &*self.sys, differences);
         let done = if op.nature().wants_confirmation {
             self.confirmed(request, index, finishing).await?
         } else {
             finishing.await?
         };
-        self.sys.moment(step, Moment::Applied).await;
+        self.sys.moment(step, Moment::Applied).await?;
         Ok(match done {
             Done::Unchanged => (Outcome::Unchanged, None),
             // What serves a later op is not a change of the node.
@@ -181,7 +186,10 @@ fn failed(op: &Op, error: OpError) -> Outcome {
 }
 
 fn unwritable(op: &Op, error: &std::io::Error) -> Outcome {
-    let failure = Failure::new(op.title(), format!("it was done, but the node's journal could not be written: {error}"))
-        .hint("free space under /var/lib/slipway on the node, then run the same command again");
+    let failure = Failure::new(
+        op.title(),
+        format!("it was done, but the node's journal could not be written: {error}"),
+    )
+    .hint("free space under /var/lib/slipway on the node, then run the same command again");
     Outcome::Failed { failure, may_retry: false }
 }

@@ -64,7 +64,11 @@ impl Agent {
         })
     }
 
-    async fn answer<S>(self: &Arc<Self>, wire: &mut Wire<S>, message: ToAgent) -> Result<(), FrameError>
+    async fn answer<S>(
+        self: &Arc<Self>,
+        wire: &mut Wire<S>,
+        message: ToAgent,
+    ) -> Result<(), FrameError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -165,7 +169,8 @@ impl Agent {
         }
         let start = self.update(|state| {
             // One that stopped because nobody listened is taken up again.
-            if state.requests.get(&request).is_some_and(|l| l.end == Some(RequestEnd::Interrupted)) {
+            if state.requests.get(&request).is_some_and(|l| l.end == Some(RequestEnd::Interrupted))
+            {
                 state.requests.remove(&request);
             }
             let seen = state.requests.contains_key(&request);
@@ -180,15 +185,23 @@ impl Agent {
             Ok(true) => drop(tokio::spawn(self.clone().run(request.clone(), ops))),
             Ok(false) => {}
             Err(running) => {
-                let failure = Failure::new("run a request", format!("request {running} still runs on this node"))
-                    .hint("wait for it to end; it is not cut off");
+                let failure = Failure::new(
+                    "run a request",
+                    format!("request {running} still runs on this node"),
+                )
+                .hint("wait for it to end; it is not cut off");
                 return send(wire, &FromAgent::Sorry(failure)).await;
             }
         }
         self.stream(wire, request, after).await
     }
 
-    async fn attach<S>(&self, wire: &mut Wire<S>, request: RequestId, after: u64) -> Result<(), FrameError>
+    async fn attach<S>(
+        &self,
+        wire: &mut Wire<S>,
+        request: RequestId,
+        after: u64,
+    ) -> Result<(), FrameError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -206,7 +219,12 @@ impl Agent {
     }
 
     /// Pushes events from `after` on, until the request has ended. Listens for a `Cancel` meanwhile.
-    async fn stream<S>(&self, wire: &mut Wire<S>, request: RequestId, after: u64) -> Result<(), FrameError>
+    async fn stream<S>(
+        &self,
+        wire: &mut Wire<S>,
+        request: RequestId,
+        after: u64,
+    ) -> Result<(), FrameError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {

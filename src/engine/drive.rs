@@ -24,16 +24,15 @@ use super::{
 use crate::{
     agent::frames::{AgentEvent, Outcome, RequestEnd, StepOp},
     clock::Clock,
-    events::{
-        Event, Failure, LanePreview, OpRef, OpResult, RunFinished, RunResult,
-    },
+    events::{Event, Failure, LanePreview, OpRef, OpResult, RunFinished, RunResult},
     names::NodeName,
     ops::{Op, Output, sys::SnapshotInfo},
     plan::{Plan, PlannedOp},
 };
 
 /// Keeps a snapshot away from the nodes, and says under which name.
-pub type KeepSnapshot = Arc<dyn Fn(&NodeName, &SnapshotInfo) -> Result<String, Failure> + Send + Sync>;
+pub type KeepSnapshot =
+    Arc<dyn Fn(&NodeName, &SnapshotInfo) -> Result<String, Failure> + Send + Sync>;
 /// Told every secret before it could be printed.
 pub type Hide = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -180,7 +179,10 @@ fn outline(plan: &Plan, parallel: usize) -> Outline {
         lanes: phase
             .lanes
             .iter()
-            .map(|lane| LaneOutline { node: lane.node.clone(), ops: lane.ops.iter().map(op).collect() })
+            .map(|lane| LaneOutline {
+                node: lane.node.clone(),
+                ops: lane.ops.iter().map(op).collect(),
+            })
             .collect(),
     });
     Outline { phases: phases.collect(), parallel }
@@ -273,7 +275,9 @@ impl Driver {
             RequestEnd::Done => Ending::Done,
             RequestEnd::Cancelled => Ending::Cancelled,
             RequestEnd::Failed => match heard.failed {
-                Some((at, failure, may_retry)) => Ending::Failed { at, failure: Box::new(failure), may_retry },
+                Some((at, failure, may_retry)) => {
+                    Ending::Failed { at, failure: Box::new(failure), may_retry }
+                }
                 None => return Err(Failure::new("run a request", "it failed and did not say why")),
             },
             RequestEnd::Fenced { generation } => {
@@ -286,8 +290,11 @@ impl Driver {
                 .hint("ask who took it over; `slipway status` shows the cluster as it is"));
             }
             RequestEnd::Interrupted | RequestEnd::Unknown => {
-                return Err(Failure::new("run a request", "the agent gave it up, because nobody listened")
-                    .hint("run the same command again"));
+                return Err(Failure::new(
+                    "run a request",
+                    "the agent gave it up, because nobody listened",
+                )
+                .hint("run the same command again"));
             }
         })
     }

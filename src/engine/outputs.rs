@@ -28,8 +28,11 @@ impl Outputs {
         let mut op = op.clone();
         match &mut op {
             Op::Join(join) => {
-                join.material =
-                    self.join.as_ref().filter(|(for_lane, _)| for_lane == lane).map(|(_, m)| m.clone());
+                join.material = self
+                    .join
+                    .as_ref()
+                    .filter(|(for_lane, _)| for_lane == lane)
+                    .map(|(_, m)| m.clone());
             }
             Op::PlaceEncryption(place) => place.config = self.encryption.clone(),
             _ => {}

@@ -59,7 +59,8 @@ pub async fn prepare(
             (node, result)
         }
     };
-    let mut results = stream::iter(nodes.iter().cloned().map(one)).buffer_unordered(parallel.max(1));
+    let mut results =
+        stream::iter(nodes.iter().cloned().map(one)).buffer_unordered(parallel.max(1));
     let mut prepared = Prepared::default();
     while let Some((node, result)) = results.next().await {
         match result {
@@ -170,7 +171,9 @@ async fn take_lease(
             Ok(())
         }
         FromAgent::Lease(LeaseAnswer::Held { by, age_ms, op_runs }) => {
-            let age = age_ms.map_or("from before its last boot".into(), |ms| format!("taken {} s ago", ms / 1000));
+            let age = age_ms.map_or("from before its last boot".into(), |ms| {
+                format!("taken {} s ago", ms / 1000)
+            });
             let failure = Failure::new("take the lease", format!("{by} holds it ({age})"))
                 .on(&node)
                 .refused(Refusal::Lease)
@@ -232,5 +235,8 @@ pub async fn release(sessions: &Sessions) {
             let _ = session.ask(&ToAgent::ReleaseLease { generation }).await;
         }
     };
-    stream::iter(sessions.values().cloned().map(one)).buffer_unordered(32).collect::<Vec<()>>().await;
+    stream::iter(sessions.values().cloned().map(one))
+        .buffer_unordered(32)
+        .collect::<Vec<()>>()
+        .await;
 }

@@ -75,7 +75,12 @@ pub enum Action {
     StartPhase(usize),
     Send(Segment),
     /// Try the rest of the segment again after this long.
-    Wait { segment: Segment, attempt: u32, ms: u64, why: String },
+    Wait {
+        segment: Segment,
+        attempt: u32,
+        ms: u64,
+        why: String,
+    },
     /// Let running ops come to their end, and no further.
     CancelAll,
     EndPhase(usize, PhaseResult),
@@ -210,9 +215,10 @@ impl Scheduler {
             if !self.interrupted {
                 self.dispatch(actions);
             }
-            let under_way =
-                |s: &LaneState| matches!(s, LaneState::Running)
-                    || (!self.interrupted && matches!(s, LaneState::Resting));
+            let under_way = |s: &LaneState| {
+                matches!(s, LaneState::Running)
+                    || (!self.interrupted && matches!(s, LaneState::Resting))
+            };
             if self.lanes.iter().any(under_way) {
                 return;
             }
@@ -269,7 +275,11 @@ impl Scheduler {
                 continue;
             }
             let node = &ops[next].on;
-            if self.busy.contains(node) || sends.iter().any(|s: &Segment| phase.lanes[s.lane].ops.get(s.from).is_some_and(|o| o.on == *node)) {
+            if self.busy.contains(node)
+                || sends.iter().any(|s: &Segment| {
+                    phase.lanes[s.lane].ops.get(s.from).is_some_and(|o| o.on == *node)
+                })
+            {
                 if one_by_one {
                     break;
                 }

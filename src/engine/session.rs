@@ -108,7 +108,8 @@ impl Session {
                 }
                 Err(error) if !error.passing || self.clock.now_ms() >= deadline => {
                     let failure = *error.failure;
-                    return Err(failure.left("an op that was under way may have gone on; its journal knows"));
+                    return Err(failure
+                        .left("an op that was under way may have gone on; its journal knows"));
                 }
                 Err(_) => {
                     self.clock.sleep_ms(wait_ms).await;

@@ -244,7 +244,9 @@ impl Event {
     pub fn is_kept(&self) -> bool {
         !matches!(
             self,
-            Event::OpStarted { .. } | Event::OpOutput { .. } | Event::Note { level: Level::Info, .. }
+            Event::OpStarted { .. }
+                | Event::OpOutput { .. }
+                | Event::Note { level: Level::Info, .. }
         )
     }
 }

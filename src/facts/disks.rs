@@ -29,12 +29,23 @@ pub struct Disk {
 #[serde(rename_all = "kebab-case")]
 pub enum Contents {
     /// `gpt` or `mbr`, with its number of partitions.
-    PartitionTable { kind: String, partitions: u32 },
-    Filesystem { kind: String, label: Option<String> },
+    PartitionTable {
+        kind: String,
+        partitions: u32,
+    },
+    Filesystem {
+        kind: String,
+        label: Option<String>,
+    },
     /// `lvm`, `luks`, `mdraid`, `zfs`, `swap`.
-    Member { kind: String },
+    Member {
+        kind: String,
+    },
     /// A BlueStore label, at 0, 1, 10, 100 or 1000 GiB.
-    Osd { fsid: String, at_gib: u32 },
+    Osd {
+        fsid: String,
+        at_gib: u32,
+    },
     /// A clearing that was cut off leaves no signature; the node's journal names the disk.
     HalfCleared,
 }
@@ -89,7 +100,9 @@ impl fmt::Display for Contents {
             Contents::Filesystem { kind, label: Some(label) } => write!(f, "{kind} \"{label}\""),
             Contents::Filesystem { kind, label: None } => f.write_str(kind),
             Contents::Member { kind } => write!(f, "{kind} member"),
-            Contents::Osd { fsid, at_gib } => write!(f, "Ceph OSD of {fsid} (label at {at_gib} GiB)"),
+            Contents::Osd { fsid, at_gib } => {
+                write!(f, "Ceph OSD of {fsid} (label at {at_gib} GiB)")
+            }
             Contents::HalfCleared => f.write_str("half cleared"),
         }
     }

@@ -56,8 +56,15 @@ pub enum Output {
     /// The file that encrypts secrets at rest.
     EncryptionConfig(Sealed),
     Snapshot(SnapshotInfo),
-    Identity { ca_fingerprint: String, etcd_cluster_id: String },
-    HandedOff { repo: String, commit: String, applications: Vec<String> },
+    Identity {
+        ca_fingerprint: String,
+        etcd_cluster_id: String,
+    },
+    HandedOff {
+        repo: String,
+        commit: String,
+        applications: Vec<String>,
+    },
 }
 
 /// Why an op could not do its work.
@@ -176,11 +183,7 @@ pub enum Done {
 
 /// Applies what `observe` found to differ, then looks again: an op that says it changed something
 /// and did not is a failure, not a success.
-pub async fn finish(
-    action: &dyn Action,
-    sys: &dyn Sys,
-    differences: Vec<Diff>,
-) -> OpResult<Done> {
+pub async fn finish(action: &dyn Action, sys: &dyn Sys, differences: Vec<Diff>) -> OpResult<Done> {
     let output = action.apply(sys).await?;
     if !action.nature().serves
         && let Observed::Differs(left) = action.observe(sys).await?

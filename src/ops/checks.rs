@@ -114,11 +114,8 @@ impl Action for ClockFit {
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
         while !sys.clock_is_synchronised().await? {
             if sys.now_ms() >= deadline {
-                return Err(OpError::new(
-                    self.title(),
-                    format!("not after {} s", self.wait_s),
-                )
-                .hint("name a time server the node can reach: network.lan.ntp"));
+                return Err(OpError::new(self.title(), format!("not after {} s", self.wait_s))
+                    .hint("name a time server the node can reach: network.lan.ntp"));
             }
             sys.sleep_ms(1000).await;
         }

@@ -92,7 +92,8 @@ impl Action for Cordon {
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         let Some(node) = node_object(sys, &self.node).await? else { return Ok(Observed::Holds) };
-        let holds = if self.cordoned { node.cordoned } else { !(node.cordoned && node.cordoned_by_us) };
+        let holds =
+            if self.cordoned { node.cordoned } else { !(node.cordoned && node.cordoned_by_us) };
         Ok(if holds { Observed::Holds } else { Observed::Differs(vec![Diff::say(self.title())]) })
     }
 
@@ -273,7 +274,10 @@ impl Action for Addon {
                     format!("wait for {}", self.name),
                     format!("it was installed, but is not ready after {} s", self.wait_s),
                 )
-                .hint(format!("`kubectl get pods -A | grep {}` shows what it waits for", self.name)));
+                .hint(format!(
+                    "`kubectl get pods -A | grep {}` shows what it waits for",
+                    self.name
+                )));
             }
             sys.sleep_ms(2000).await;
         }
@@ -338,7 +342,11 @@ impl Action for HandOff {
             if waiting.is_empty() {
                 return Ok(Some(Output::HandedOff {
                     repo: self.repo.clone(),
-                    commit: api.applications.first().map(|a| a.revision.clone()).unwrap_or_default(),
+                    commit: api
+                        .applications
+                        .first()
+                        .map(|a| a.revision.clone())
+                        .unwrap_or_default(),
                     applications: api.applications.into_iter().map(|a| a.name).collect(),
                 }));
             }

@@ -163,7 +163,9 @@ impl Action for HealMember {
         let text = match self.decide(&api) {
             Heal::Nothing => return Ok(Observed::Holds),
             Heal::Promote(id) => format!("promote the started learner {id} of {}", self.node),
-            Heal::Remove(id) => format!("remove the member {id} of {} that never started", self.node),
+            Heal::Remove(id) => {
+                format!("remove the member {id} of {} that never started", self.node)
+            }
             Heal::Wait => format!("wait for the member of {} to start", self.node),
         };
         Ok(Observed::Differs(vec![Diff::say(text)]))
@@ -207,7 +209,9 @@ impl Action for RemoveMember {
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         let Some(api) = sys.api().await? else {
-            return Err(OpError::new(self.title(), "etcd does not answer on this control plane").passing());
+            return Err(
+                OpError::new(self.title(), "etcd does not answer on this control plane").passing()
+            );
         };
         Ok(match api.member_of(&self.node) {
             None => Observed::Holds,
@@ -222,11 +226,14 @@ impl Action for RemoveMember {
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         let Some(api) = sys.api().await? else {
-            return Err(OpError::new(self.title(), "etcd does not answer on this control plane").passing());
+            return Err(
+                OpError::new(self.title(), "etcd does not answer on this control plane").passing()
+            );
         };
         let Some(member) = api.member_of(&self.node) else { return Ok(None) };
         // The gate has passed a moment ago; this is the last look before the point of no return.
-        let after = EtcdGate { ignoring: Some(self.node.clone()), must_bear_a_loss: false, wait_s: 0 };
+        let after =
+            EtcdGate { ignoring: Some(self.node.clone()), must_bear_a_loss: false, wait_s: 0 };
         let shut = gate(&api, &after);
         let voters_left = api.members.iter().filter(|m| !m.learner && m.node != self.node).count();
         if !shut.is_empty() || voters_left == 0 {

@@ -214,7 +214,9 @@ mod tests {
     use super::*;
 
     fn block() -> HostsBlock {
-        HostsBlock { entries: vec![("10.0.0.1".parse().unwrap(), vec!["a".into(), "a.lan".into()])] }
+        HostsBlock {
+            entries: vec![("10.0.0.1".parse().unwrap(), vec!["a".into(), "a.lan".into()])],
+        }
     }
 
     #[test]

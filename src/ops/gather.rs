@@ -13,7 +13,7 @@ pub async fn facts(sys: &dyn Sys, controller_now_ms: u64) -> SysResult<NodeFacts
     let api = if local.api_answers { sys.api().await? } else { None };
     let (cpus, memory_mb) = sys.cpus_and_memory_mb().await?;
     let wall_ms = sys.now_ms();
-    Ok(NodeFacts {
+    let facts = NodeFacts {
         machine_id: sys.machine_id().await?,
         boot_id: sys.boot_id().await?,
         hostname: sys.hostname().await?,
@@ -37,7 +37,9 @@ pub async fn facts(sys: &dyn Sys, controller_now_ms: u64) -> SysResult<NodeFacts
             etcd_data: local.etcd_data,
             api,
         },
-    })
+    };
+    sys.facts_were_read().await;
+    Ok(facts)
 }
 
 /// The version that a link under /opt/slipway/NAME/VERSION/ points at.

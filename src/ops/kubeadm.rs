@@ -82,7 +82,9 @@ impl Action for Init {
             InitDecision::Done => return Ok(Observed::Holds),
             InitDecision::Fresh => "make the cluster: its CA, etcd and first API server",
             InitDecision::Finish => "finish the init that was cut off, on the same PKI",
-            InitDecision::ResetThenFresh => "clear away half-made keys (etcd holds no data), then init",
+            InitDecision::ResetThenFresh => {
+                "clear away half-made keys (etcd holds no data), then init"
+            }
             InitDecision::Refuse(why) => {
                 return Err(OpError::refused(Refusal::Identity, self.title(), why).hint(
                     "if that cluster is gone for good, run `slipway reset` first; it asks before it forgets",
@@ -353,7 +355,8 @@ impl Action for PlaceEncryption {
     }
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
-        let create = Observed::Differs(vec![Diff::say(format!("create {ENCRYPTION} (contents hidden)"))]);
+        let create =
+            Observed::Differs(vec![Diff::say(format!("create {ENCRYPTION} (contents hidden)"))]);
         match (sys.read(ENCRYPTION).await?, &self.config) {
             (None, _) => Ok(create),
             (Some(_), None) => Ok(Observed::Holds),
@@ -373,8 +376,11 @@ impl Action for PlaceEncryption {
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         let Some(config) = &self.config else {
-            return Err(OpError::new(self.title(), "the key has not arrived from the first control plane")
-                .hint("run the same command again"));
+            return Err(OpError::new(
+                self.title(),
+                "the key has not arrived from the first control plane",
+            )
+            .hint("run the same command again"));
         };
         sys.write(ENCRYPTION, config.reveal().as_bytes(), 0o600).await?;
         Ok(None)
@@ -452,7 +458,8 @@ mod tests {
         assert_eq!(decide_init(&with_data, None), InitDecision::Finish);
         let torn = LocalKube { pki_is_partial: true, ..Default::default() };
         assert_eq!(decide_init(&torn, None), InitDecision::ResetThenFresh);
-        let torn_with_data = LocalKube { pki_is_partial: true, etcd_data: data(), ..Default::default() };
+        let torn_with_data =
+            LocalKube { pki_is_partial: true, etcd_data: data(), ..Default::default() };
         assert!(matches!(decide_init(&torn_with_data, None), InitDecision::Refuse(_)));
     }
 
@@ -469,7 +476,12 @@ mod tests {
     fn data_that_may_vote_is_never_reset() {
         for votes in [None, Some(false), Some(true)] {
             for kubelet_conf in [false, true] {
-                let local = LocalKube { etcd_data: data(), etcd_votes: votes, kubelet_conf, ..Default::default() };
+                let local = LocalKube {
+                    etcd_data: data(),
+                    etcd_votes: votes,
+                    kubelet_conf,
+                    ..Default::default()
+                };
                 let decision = decide_join(&local, true, false);
                 assert!(
                     !matches!(decision, JoinDecision::ResetThenFresh | JoinDecision::Fresh),

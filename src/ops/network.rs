@@ -164,7 +164,10 @@ impl Action for LinkProof {
             }
             if proof.path_mtu < self.mtu {
                 return fail(
-                    format!("packets over {} bytes do not pass, {} are wanted", proof.path_mtu, self.mtu),
+                    format!(
+                        "packets over {} bytes do not pass, {} are wanted",
+                        proof.path_mtu, self.mtu
+                    ),
                     "enable jumbo frames on the switch, or lower `mtu` in the inventory",
                 );
             }

@@ -65,7 +65,9 @@ impl Action for UpdateOs {
         Ok(if updates.is_empty() {
             Observed::Holds
         } else {
-            Observed::Differs(updates.into_iter().map(|u| Diff::say(format!("update {u}"))).collect())
+            Observed::Differs(
+                updates.into_iter().map(|u| Diff::say(format!("update {u}"))).collect(),
+            )
         })
     }
 

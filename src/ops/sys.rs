@@ -80,6 +80,8 @@ pub trait Kernel: Send + Sync {
     async fn os(&self) -> SysResult<OsFacts>;
     async fn cpus_and_memory_mb(&self) -> SysResult<(u32, u64)>;
     async fn var_free_mb(&self) -> SysResult<u64>;
+    /// Told after facts were gathered, so that the fleet can make them stale. Nothing on a real node.
+    async fn facts_were_read(&self) {}
     async fn hostname(&self) -> SysResult<String>;
     async fn set_hostname(&self, name: &str) -> SysResult<()>;
     async fn module_is_loaded(&self, name: &str) -> SysResult<bool>;
@@ -191,8 +193,11 @@ pub trait Net: Send + Sync {
     /// Makes networkd take up its files. Whatever is armed undoes it unless it is confirmed.
     async fn reload_network(&self) -> SysResult<()>;
     /// Arms the persistent undo: these files come back, in that shape, unless disarmed in time.
-    async fn arm_undo(&self, files: &BTreeMap<String, Option<String>>, within_s: u32)
-    -> SysResult<()>;
+    async fn arm_undo(
+        &self,
+        files: &BTreeMap<String, Option<String>>,
+        within_s: u32,
+    ) -> SysResult<()>;
     async fn undo_is_armed(&self) -> SysResult<bool>;
     async fn disarm_undo(&self) -> SysResult<()>;
     /// Sends what proves a path: reachability, MTU, throughput.
@@ -327,8 +332,8 @@ pub enum Moment {
 
 #[async_trait]
 pub trait Watch: Send + Sync {
-    /// Nothing on a real node.
-    async fn moment(&self, step: &crate::names::StepName, moment: Moment);
+    /// Nothing on a real node. An op that fails at `Begun` fails before it looked.
+    async fn moment(&self, step: &crate::names::StepName, moment: Moment) -> SysResult<()>;
 }
 
 /// All of it.
@@ -338,6 +343,16 @@ pub trait Sys:
 }
 
 impl<T> Sys for T where
-    T: Files + Kernel + Time + Packages + Units + Artifacts + Disks + Net + Kubeadm + Cluster + Watch
+    T: Files
+        + Kernel
+        + Time
+        + Packages
+        + Units
+        + Artifacts
+        + Disks
+        + Net
+        + Kubeadm
+        + Cluster
+        + Watch
 {
 }

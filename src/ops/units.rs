@@ -56,8 +56,7 @@ impl Action for Unit {
         if !unit.enabled {
             sys.change_unit(&self.name, UnitChange::Enable).await?;
         }
-        let stale =
-            unit.active && self.stale_config(sys, unit.active_since_ms).await?.is_some();
+        let stale = unit.active && self.stale_config(sys, unit.active_since_ms).await?.is_some();
         if stale || (self.running && !unit.active) {
             sys.change_unit(&self.name, UnitChange::Restart).await?;
         }

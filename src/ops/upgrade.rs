@@ -50,7 +50,10 @@ impl Action for UpgradeApply {
                     return Err(OpError::refused(Refusal::Version, self.title(), why)
                         .hint("`slipway status` shows every node's version"));
                 }
-                Observed::Differs(vec![Diff::say(format!("cluster from {found} to {}", self.version))])
+                Observed::Differs(vec![Diff::say(format!(
+                    "cluster from {found} to {}",
+                    self.version
+                ))])
             }
             None => Observed::Differs(vec![Diff::say(self.title())]),
         })
@@ -103,8 +106,11 @@ impl Action for UpgradeNode {
                 links: vec![],
             };
             if let Observed::Differs(_) = link.observe(sys).await? {
-                return Err(OpError::new(self.title(), "the new kubelet is not staged on this node")
-                    .hint("run the same command again: staging comes first"));
+                return Err(OpError::new(
+                    self.title(),
+                    "the new kubelet is not staged on this node",
+                )
+                .hint("run the same command again: staging comes first"));
             }
             SwapKubelet { version: self.version.clone() }.apply(sys).await?;
         }

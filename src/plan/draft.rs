@@ -77,17 +77,13 @@ fn selected<'a>(scene: &Scene<'a>, phase: &Phase, scope: &Scope) -> Vec<&'a Node
         Selector::All => true,
         Selector::ControlPlanes => node.role == Role::ControlPlane,
         Selector::FirstControlPlane => node.name == initialiser,
-        Selector::OtherControlPlanes => {
-            node.role == Role::ControlPlane && node.name != initialiser
-        }
+        Selector::OtherControlPlanes => node.role == Role::ControlPlane && node.name != initialiser,
         Selector::Workers => node.role == Role::Worker,
         Selector::Target => Some(&node.name) == target,
         Selector::Remaining => Some(&node.name) != target,
     };
     // A node that is not in this run has no facts; the target of remove-node may be dead.
-    let known = |node: &Node| {
-        scene.facts_of(&node.name).is_some() || Some(&node.name) == target
-    };
+    let known = |node: &Node| scene.facts_of(&node.name).is_some() || Some(&node.name) == target;
     let wanted = |node: &Node| {
         scope.only.is_empty()
             || scope.only.contains(&node.name)

@@ -107,7 +107,10 @@ pub struct Counts {
 impl Plan {
     pub fn ops(&self) -> impl Iterator<Item = (&PlannedPhase, &Lane, &PlannedOp)> {
         self.phases.iter().flat_map(|phase| {
-            phase.lanes.iter().flat_map(move |lane| lane.ops.iter().map(move |op| (phase, lane, op)))
+            phase
+                .lanes
+                .iter()
+                .flat_map(move |lane| lane.ops.iter().map(move |op| (phase, lane, op)))
         })
     }
 

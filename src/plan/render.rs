@@ -178,8 +178,10 @@ fn diff_text(out: &mut String, diff: &Diff, title: &str, paint: &impl Fn(&str, &
                 .header(name(old.is_some()), name(new.is_some()))
                 .to_string();
             for line in unified.lines() {
-                let line: String =
-                    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
+                let line: String = line
+                    .chars()
+                    .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
+                    .collect();
                 let styled = match line.as_bytes().first() {
                     Some(b'+') => paint(GREEN, &line),
                     Some(b'-') => paint(PLAIN_RED, &line),

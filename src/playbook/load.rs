@@ -1,6 +1,11 @@
 //! Finding and checking playbooks: embedded ones, and files that override them.
 
-use std::{collections::BTreeMap, fs, io::Read, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use super::{FORMAT, Playbook};
 use crate::toml_read::{self, Diagnostic, Diagnostics, closest};
@@ -55,7 +60,8 @@ pub struct Playbooks {
 impl Playbooks {
     pub fn open(dir: Option<&Path>) -> Result<Self, LoadError> {
         let Some(dir) = dir else { return Ok(Self::default()) };
-        let failed = |e: std::io::Error| LoadError::Directory { path: dir.into(), why: e.to_string() };
+        let failed =
+            |e: std::io::Error| LoadError::Directory { path: dir.into(), why: e.to_string() };
         let mut overrides = BTreeMap::new();
         for entry in fs::read_dir(dir).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -100,8 +106,11 @@ impl Playbooks {
         let playbook = parse(&origin, &text, steps).map_err(LoadError::Invalid)?;
         if playbook.name.as_str() != name {
             let at = text.find("name").unwrap_or(0);
-            let error = Diagnostic::error(at..at, format!("this playbook calls itself `{}`", playbook.name))
-                .hint(format!("its file is found by the name `{name}`; let the two agree"));
+            let error = Diagnostic::error(
+                at..at,
+                format!("this playbook calls itself `{}`", playbook.name),
+            )
+            .hint(format!("its file is found by the name `{name}`; let the two agree"));
             return Err(LoadError::Invalid(Diagnostics::new(&origin, &text, vec![error])));
         }
         Ok(playbook)
@@ -129,7 +138,8 @@ pub fn parse(origin: &str, text: &str, steps: &[&str]) -> Result<Playbook, Diagn
     if let Some(error) = newer_format(text) {
         return Err(Diagnostics::new(origin, text, vec![error]));
     }
-    let document = toml_read::read::<Playbook>(text).map_err(|e| Diagnostics::new(origin, text, e))?;
+    let document =
+        toml_read::read::<Playbook>(text).map_err(|e| Diagnostics::new(origin, text, e))?;
     let mut errors = document.errors.clone();
     let spans = &document.spans;
     let playbook = &document.value;
@@ -143,8 +153,11 @@ pub fn parse(origin: &str, text: &str, steps: &[&str]) -> Result<Playbook, Diagn
         }
         if phase.steps.is_empty() {
             errors.push(
-                Diagnostic::error(spans.value(&at("steps")), format!("phase `{}` is empty", phase.name))
-                    .hint("name at least one step, or take the phase out"),
+                Diagnostic::error(
+                    spans.value(&at("steps")),
+                    format!("phase `{}` is empty", phase.name),
+                )
+                .hint("name at least one step, or take the phase out"),
             );
         }
         if playbook.phases[..n].iter().any(|p| p.name == phase.name) {

@@ -119,9 +119,11 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
             let text = format!("cluster identity: CA {ca_fingerprint}{}", etcd.unwrap_or_default());
             one(Weight::Item, Mark::Plain, text)
         }
-        Event::ClusterRetired { .. } => {
-            one(Weight::Item, Mark::Plain, "the cluster was taken down; its identity is free".to_string())
-        }
+        Event::ClusterRetired { .. } => one(
+            Weight::Item,
+            Mark::Plain,
+            "the cluster was taken down; its identity is free".to_string(),
+        ),
         Event::DiskApproved { serial, node, shown } => {
             let text = format!("{}disk {serial} approved: {}", on(node), one_line(shown));
             one(Weight::Headline, Mark::Warn, text)

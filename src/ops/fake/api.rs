@@ -29,7 +29,9 @@ impl Cluster for FakeSys {
         Ok(self
             .look(|m, world| {
                 let cluster = world.cluster_of(m)?;
-                cluster.api_answers(&self.node, world, now_ms).then(|| cluster.facts(world, now_ms))?
+                cluster
+                    .api_answers(&self.node, world, now_ms)
+                    .then(|| cluster.facts(world, now_ms))?
             })
             .await)
     }
@@ -46,8 +48,10 @@ impl Cluster for FakeSys {
 
     async fn drain(&self, node: &NodeName, _timeout_s: u32) -> SysResult<()> {
         self.cluster_act("drain", 8_000, |cluster, _| {
-            let pods = cluster.nodes.get_mut(node).map(|n| std::mem::take(&mut n.pods)).unwrap_or(0);
-            let others: Vec<_> = cluster.nodes.iter_mut().filter(|(n, x)| *n != node && !x.cordoned).collect();
+            let pods =
+                cluster.nodes.get_mut(node).map(|n| std::mem::take(&mut n.pods)).unwrap_or(0);
+            let others: Vec<_> =
+                cluster.nodes.iter_mut().filter(|(n, x)| *n != node && !x.cordoned).collect();
             if let Some((_, other)) = others.into_iter().next() {
                 other.pods += pods;
             }
@@ -102,7 +106,8 @@ impl Cluster for FakeSys {
     }
 
     async fn snapshot(&self) -> SysResult<SnapshotInfo> {
-        let revision = self.cluster_act("snapshot", 1_500, |cluster, _| Ok(cluster.revision)).await?;
+        let revision =
+            self.cluster_act("snapshot", 1_500, |cluster, _| Ok(cluster.revision)).await?;
         let bytes = format!("simulated etcd snapshot at revision {revision}\n").into_bytes();
         let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
         Ok(SnapshotInfo { revision, sha256, bytes })
@@ -138,6 +143,8 @@ impl Cluster for FakeSys {
     }
 
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>> {
-        Ok(self.look(|m, world| world.cluster_of(m).and_then(|c| c.ceph_fsid.as_ref().map(|_| true))).await)
+        Ok(self
+            .look(|m, world| world.cluster_of(m).and_then(|c| c.ceph_fsid.as_ref().map(|_| true)))
+            .await)
     }
 }

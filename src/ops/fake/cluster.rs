@@ -55,8 +55,6 @@ pub struct FakeCluster {
     pub applications: BTreeMap<String, (String, u64)>,
     pub endpoint: Option<Ipv4Addr>,
     pub ceph_fsid: Option<String>,
-    /// Its operator takes it down; it may lose its quorum.
-    pub torn_down: bool,
 }
 
 impl FakeCluster {
@@ -67,6 +65,10 @@ impl FakeCluster {
         })
     }
 
+    pub fn voters(&self) -> usize {
+        self.members.iter().filter(|m| !m.learner).count()
+    }
+
     pub fn has_quorum(&self, world: &World, now_ms: u64) -> bool {
         let voters: Vec<_> = self.members.iter().filter(|m| !m.learner).collect();
         let run = voters.iter().filter(|m| self.member_runs(m, world, now_ms)).count();
@@ -75,7 +77,8 @@ impl FakeCluster {
 
     /// Whether the API server on this node answers: it asks its own etcd, which asks the quorum.
     pub fn api_answers(&self, node: &NodeName, world: &World, now_ms: u64) -> bool {
-        let serves = world.machines.get(node).is_some_and(|m| m.runs_static_pod("kube-apiserver", now_ms));
+        let serves =
+            world.machines.get(node).is_some_and(|m| m.runs_static_pod("kube-apiserver", now_ms));
         let member = self.members.iter().find(|m| &m.node == node);
         serves
             && member.is_some_and(|m| !m.learner && self.member_runs(m, world, now_ms))
@@ -97,7 +100,8 @@ impl FakeCluster {
         let cni = self.addons.keys().any(|a| a == "cilium" || a == "bridge");
         let node = |(name, node): (&NodeName, &FakeNode)| {
             let machine = world.machines.get(name);
-            let kubelet = machine.and_then(|m| m.ram.kubelet_version.clone().or(m.linked("/usr/local/bin/kubelet")));
+            let kubelet = machine
+                .and_then(|m| m.ram.kubelet_version.clone().or(m.linked("/usr/local/bin/kubelet")));
             KubeNode {
                 name: name.clone(),
                 ready: cni && machine.is_some_and(|m| m.runs_pods(now_ms) && m.kube.kubelet_conf),
@@ -126,11 +130,22 @@ impl FakeCluster {
             leader: leader.map(|m| m.id.clone()),
             alarms: Vec::new(),
             hashes_equal: true,
-            certificates_end_ms: self.members.iter().filter_map(ends).filter(|e| *e > 0).min().unwrap_or(0),
+            certificates_end_ms: self
+                .members
+                .iter()
+                .filter_map(ends)
+                .filter(|e| *e > 0)
+                .min()
+                .unwrap_or(0),
             addons: self
                 .addons
                 .iter()
-                .map(|(n, a)| (n.clone(), Addon { version: a.version.clone(), ready: now_ms >= a.ready_at_ms }))
+                .map(|(n, a)| {
+                    (
+                        n.clone(),
+                        Addon { version: a.version.clone(), ready: now_ms >= a.ready_at_ms },
+                    )
+                })
                 .collect(),
             applications: self
                 .applications

@@ -22,7 +22,10 @@ impl Disks for FakeSys {
                     model: d.model.clone(),
                     size_bytes: d.size_bytes,
                     // Numbered by boot, as NVMe is: a name that is worth nothing tomorrow.
-                    kernel_name: format!("nvme{}n1", (n as u64 + m.ram.boots) % m.disks.len() as u64),
+                    kernel_name: format!(
+                        "nvme{}n1",
+                        (n as u64 + m.ram.boots) % m.disks.len() as u64
+                    ),
                     mounted: d.mounted.clone(),
                     held_by: d.held_by.clone(),
                     contents: d.contents.clone(),
@@ -77,7 +80,9 @@ impl Disks for FakeSys {
         Ok(self
             .look(|m, world| {
                 let cluster = world.cluster_of(m)?;
-                cluster.has_quorum(world, now_ms).then(|| cluster.ceph_fsid.as_deref() == Some(fsid))
+                cluster
+                    .has_quorum(world, now_ms)
+                    .then(|| cluster.ceph_fsid.as_deref() == Some(fsid))
             })
             .await)
     }
@@ -115,7 +120,11 @@ impl Net for FakeSys {
         .await
     }
 
-    async fn arm_undo(&self, files: &BTreeMap<String, Option<String>>, within_s: u32) -> SysResult<()> {
+    async fn arm_undo(
+        &self,
+        files: &BTreeMap<String, Option<String>>,
+        within_s: u32,
+    ) -> SysResult<()> {
         self.act("arm-undo", 60, |world, node, now_ms| {
             let until_ms = now_ms + u64::from(within_s) * 1000;
             world.machine(node).undo = Some(Undo { files: files.clone(), until_ms });
@@ -143,20 +152,34 @@ impl Net for FakeSys {
             .look(|m, world| {
                 let target = owner_of(world, to, now_ms).and_then(|n| world.machines.get(n));
                 // The endpoint's address is carried by whichever control plane serves.
-                let served = world.clusters.values().any(|c| c.endpoint == Some(to) && c.api_answers_anywhere(world, now_ms));
+                let served = world
+                    .clusters
+                    .values()
+                    .any(|c| c.endpoint == Some(to) && c.api_answers_anywhere(world, now_ms));
                 let via = m.ports.iter().find(|p| {
-                    m.ram.addresses.get(&p.mac).into_iter().flatten().any(|(a, prefix)| same_net(*a, to, *prefix))
+                    m.ram
+                        .addresses
+                        .get(&p.mac)
+                        .into_iter()
+                        .flatten()
+                        .any(|(a, prefix)| same_net(*a, to, *prefix))
                 });
                 let far = target.and_then(|t| {
-                    t.ports.iter().find(|p| t.ram.addresses.get(&p.mac).into_iter().flatten().any(|(a, _)| *a == to))
+                    t.ports.iter().find(|p| {
+                        t.ram.addresses.get(&p.mac).into_iter().flatten().any(|(a, _)| *a == to)
+                    })
                 });
                 let near_mtu = via.map_or(0, |p| p.mtu);
                 Proof {
                     to,
                     reachable: target.is_some() || served,
                     path_mtu: mtu.min(near_mtu).min(far.map_or(near_mtu, |p| p.mtu)),
-                    mbps: via.map_or(0, |p| p.speed_mbps * 94 / 100).min(far.map_or(u32::MAX, |p| p.speed_mbps)),
-                    port: via.and_then(|p| m.ram.port_names.get(&p.mac).cloned()).unwrap_or_default(),
+                    mbps: via
+                        .map_or(0, |p| p.speed_mbps * 94 / 100)
+                        .min(far.map_or(u32::MAX, |p| p.speed_mbps)),
+                    port: via
+                        .and_then(|p| m.ram.port_names.get(&p.mac).cloned())
+                        .unwrap_or_default(),
                 }
             })
             .await)

@@ -61,7 +61,9 @@ impl Files for FakeSys {
 
     async fn list(&self, dir: &str) -> SysResult<Vec<String>> {
         let below = format!("{}/", dir.trim_end_matches('/'));
-        Ok(self.look(|m, _| m.files.keys().filter(|p| p.starts_with(&below)).cloned().collect()).await)
+        Ok(self
+            .look(|m, _| m.files.keys().filter(|p| p.starts_with(&below)).cloned().collect())
+            .await)
     }
 }
 
@@ -85,6 +87,11 @@ impl Kernel for FakeSys {
 
     async fn var_free_mb(&self) -> SysResult<u64> {
         Ok(self.look(|m, _| m.var_free_mb).await)
+    }
+
+    async fn facts_were_read(&self) {
+        self.alive().await;
+        self.cell.facts_read(&self.node);
     }
 
     async fn hostname(&self) -> SysResult<String> {
@@ -166,7 +173,9 @@ impl Kernel for FakeSys {
         {
             let mut world = self.cell.world();
             let before = world.quorums(now_ms);
-            world.machine(&self.node).go_down(super::Power::Booting { until_ms: now_ms + REBOOT_MS });
+            world
+                .machine(&self.node)
+                .go_down(super::Power::Booting { until_ms: now_ms + REBOOT_MS });
             world.note_lost_quorum(&before, now_ms, "reboot", &self.node);
         }
         self.cell.reboot(&self.node, REBOOT_MS);
@@ -202,7 +211,9 @@ impl Time for FakeSys {
 #[async_trait]
 impl Packages for FakeSys {
     async fn missing_packages(&self, names: &[String]) -> SysResult<Vec<String>> {
-        Ok(self.look(|m, _| names.iter().filter(|n| !m.packages.contains(*n)).cloned().collect()).await)
+        Ok(self
+            .look(|m, _| names.iter().filter(|n| !m.packages.contains(*n)).cloned().collect())
+            .await)
     }
 
     async fn install_packages(&self, names: &[String]) -> SysResult<()> {
@@ -215,7 +226,9 @@ impl Packages for FakeSys {
     }
 
     async fn updates(&self) -> SysResult<Vec<String>> {
-        Ok(self.look(|m, _| m.updates.iter().map(|(n, a, b)| format!("{n} {a} -> {b}")).collect()).await)
+        Ok(self
+            .look(|m, _| m.updates.iter().map(|(n, a, b)| format!("{n} {a} -> {b}")).collect())
+            .await)
     }
 
     async fn update_all(&self) -> SysResult<()> {
@@ -243,11 +256,7 @@ impl Units for FakeSys {
                     || m.files.contains_key(&format!("/etc/systemd/system/{name}")),
                 enabled: m.enabled.contains(name),
                 active: m.ram.active.contains_key(name),
-                active_since_ms: m
-                    .ram
-                    .active
-                    .get(name)
-                    .map_or(0, |since| m.wall_ms(*since)),
+                active_since_ms: m.ram.active.get(name).map_or(0, |since| m.wall_ms(*since)),
             })
             .await)
     }
@@ -276,9 +285,7 @@ impl Units for FakeSys {
 #[async_trait]
 impl Artifacts for FakeSys {
     async fn artifact_versions(&self, name: &str) -> SysResult<Vec<Version>> {
-        Ok(self
-            .look(|m, _| m.artifacts.get(name).into_iter().flatten().cloned().collect())
-            .await)
+        Ok(self.look(|m, _| m.artifacts.get(name).into_iter().flatten().cloned().collect()).await)
     }
 
     async fn install_artifact(&self, name: &str, version: &Version) -> SysResult<()> {

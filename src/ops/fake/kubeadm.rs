@@ -25,7 +25,10 @@ const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "ku
 /// A `key: value` of the documents that ops hand over.
 fn value(config: &str, key: &str) -> Option<String> {
     let prefix = format!("{key}:");
-    let line = config.lines().map(|l| l.trim().trim_start_matches("- ")).find(|l| l.starts_with(&prefix))?;
+    let line = config
+        .lines()
+        .map(|l| l.trim().trim_start_matches("- "))
+        .find(|l| l.starts_with(&prefix))?;
     Some(line[prefix.len()..].trim().trim_matches('"').to_string())
 }
 
@@ -114,10 +117,20 @@ impl FakeSys {
                     if world.machine(node).kube.etcd_data.is_none() {
                         let (cluster_id, member_id) = (world.make("etcd"), world.make("member"));
                         let ca = world.machine(node).kube.ca.clone().unwrap_or_default();
-                        let member = FakeMember { id: member_id.clone(), node: node.clone(), learner: false };
-                        let cluster = FakeCluster { id: cluster_id.clone(), ca, members: vec![member], ..FakeCluster::default() };
+                        let member = FakeMember {
+                            id: member_id.clone(),
+                            node: node.clone(),
+                            learner: false,
+                        };
+                        let cluster = FakeCluster {
+                            id: cluster_id.clone(),
+                            ca,
+                            members: vec![member],
+                            ..FakeCluster::default()
+                        };
                         world.clusters.insert(cluster_id.clone(), cluster);
-                        world.machine(node).kube.etcd_data = Some(EtcdData { cluster_id, member_id });
+                        world.machine(node).kube.etcd_data =
+                            Some(EtcdData { cluster_id, member_id });
                     }
                     Ok(())
                 })
@@ -152,7 +165,9 @@ impl FakeSys {
                 })
                 .await
             }
-            InitPhase::BootstrapToken => self.cluster_act("init:bootstrap-token", 200, |_, _| Ok(())).await,
+            InitPhase::BootstrapToken => {
+                self.cluster_act("init:bootstrap-token", 200, |_, _| Ok(())).await
+            }
             InitPhase::Addons => {
                 self.cluster_act("init:addons", 500, |_, _| Ok(())).await?;
                 self.act("init:finish", 50, |world, node, _| {
@@ -186,7 +201,9 @@ impl FakeSys {
                 return Err(SysError::other("kubeadm: command not found"));
             }
             if m.ram.sysctls.get("net.ipv4.ip_forward").map(String::as_str) != Some("1") {
-                return Err(SysError::other("[preflight] /proc/sys/net/ipv4/ip_forward contents are not set to 1"));
+                return Err(SysError::other(
+                    "[preflight] /proc/sys/net/ipv4/ip_forward contents are not set to 1",
+                ));
             }
             if images && m.images.is_empty() {
                 return Err(SysError::other("[preflight] images are missing and cannot be pulled"));
@@ -212,7 +229,10 @@ impl FakeSys {
                 if cluster.tokens.get(&token).is_none_or(|ends| *ends < now_ms) {
                     return Err(SysError::other("the bootstrap token is invalid or has expired"));
                 }
-                let key_fits = cluster.certificate_key.as_ref().is_some_and(|(k, ends)| *k == key && *ends >= now_ms);
+                let key_fits = cluster
+                    .certificate_key
+                    .as_ref()
+                    .is_some_and(|(k, ends)| *k == key && *ends >= now_ms);
                 if control_plane && !key_fits {
                     return Err(SysError::other("the certificate key is invalid or has expired"));
                 }
@@ -259,14 +279,17 @@ impl FakeSys {
         self.act("join:etcd-add-learner", 800, |world, node, now_ms| {
             let member_id = world.make("member");
             let quorum = world.clusters.get(id).is_some_and(|c| c.has_quorum(world, now_ms));
-            let unstarted = world.clusters.get(id).is_some_and(|c| {
-                c.members.iter().any(|m| !c.member_runs(m, world, now_ms))
-            });
+            let unstarted = world
+                .clusters
+                .get(id)
+                .is_some_and(|c| c.members.iter().any(|m| !c.member_runs(m, world, now_ms)));
             if !quorum {
                 return Err(no_api());
             }
             if unstarted {
-                return Err(SysError::other("etcdserver: unhealthy cluster: a member is not started"));
+                return Err(SysError::other(
+                    "etcdserver: unhealthy cluster: a member is not started",
+                ));
             }
             let cluster = world.clusters.get_mut(id).ok_or_else(no_api)?;
             if cluster.members.iter().any(|m| m.learner) {
@@ -280,7 +303,8 @@ impl FakeSys {
         self.act("join:etcd-start", 2_000, |world, node, _| {
             let cluster = world.clusters.get(id).ok_or_else(no_api)?;
             let member = cluster.members.iter().find(|m| &m.node == node);
-            let member_id = member.map(|m| m.id.clone()).ok_or_else(|| SysError::other("member vanished"))?;
+            let member_id =
+                member.map(|m| m.id.clone()).ok_or_else(|| SysError::other("member vanished"))?;
             let kube = &mut world.machine(node).kube;
             kube.manifests.insert("etcd".into());
             kube.etcd_data = Some(EtcdData { cluster_id: id.into(), member_id });
@@ -321,14 +345,16 @@ impl Kubeadm for FakeSys {
         Ok(self
             .look(|m, world| {
                 let cluster = world.cluster_of(m);
-                let member = cluster.and_then(|c| c.members.iter().find(|x| x.node == node).map(|x| (c, x)));
+                let member =
+                    cluster.and_then(|c| c.members.iter().find(|x| x.node == node).map(|x| (c, x)));
                 LocalKube {
                     ca_fingerprint: m.kube.ca.clone(),
                     pki_is_partial: m.kube.pki_is_partial,
                     kubelet_conf: m.kube.kubelet_conf,
                     manifests: m.kube.manifests.iter().cloned().collect(),
                     etcd_data: m.kube.etcd_data.clone(),
-                    etcd_votes: member.and_then(|(c, x)| c.member_runs(x, world, now_ms).then_some(!x.learner)),
+                    etcd_votes: member
+                        .and_then(|(c, x)| c.member_runs(x, world, now_ms).then_some(!x.learner)),
                     api_answers: cluster.is_some_and(|c| c.api_answers(&node, world, now_ms)),
                     finished: m.kube.finished,
                     api_version: m.kube.api_version.clone(),
@@ -400,14 +426,19 @@ impl Kubeadm for FakeSys {
             })
             .await;
         let version = version.ok_or_else(no_api)?;
-        if control_plane { self.roll_static_pods(&version).await } else { self.point(Place::Call("upgrade:kubelet-config"), 500).await }
+        if control_plane {
+            self.roll_static_pods(&version).await
+        } else {
+            self.point(Place::Call("upgrade:kubelet-config"), 500).await
+        }
     }
 
     async fn mint_join(&self, control_plane: bool) -> SysResult<JoinMaterial> {
         let (ca, token, key) = self
             .act("mint-join", 600, |world, node, now_ms| {
                 let token = world.make("token");
-                let (token, key) = (format!("{}.{}", &token[..6], &token[6..22]), world.make("key"));
+                let (token, key) =
+                    (format!("{}.{}", &token[..6], &token[6..22]), world.make("key"));
                 let cluster = world.answering(node, now_ms).ok_or_else(no_api)?;
                 cluster.tokens.retain(|_, ends| *ends > now_ms);
                 cluster.tokens.insert(token.clone(), now_ms + TOKEN_MS);

@@ -159,7 +159,8 @@ impl Machine {
         self.ram.sysctls = default_sysctls();
         for (path, file) in &self.files {
             let text = String::from_utf8_lossy(&file.content);
-            let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+            let lines =
+                text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
             if path.starts_with("/etc/modules-load.d/") {
                 self.ram.modules.extend(lines.map(String::from));
             } else if path.starts_with("/etc/sysctl.d/") {
@@ -233,7 +234,8 @@ impl Machine {
             let mut addresses: Vec<_> = port.leased.into_iter().collect();
             port.mtu = 1500;
             if let Some(text) = network {
-                let value = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).map(str::trim);
+                let value =
+                    |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).map(str::trim);
                 if let Some((address, prefix)) = value("Address=").and_then(|a| a.split_once('/'))
                     && let (Ok(address), Ok(prefix)) = (address.parse(), prefix.parse())
                 {
@@ -332,7 +334,8 @@ impl Machine {
 
 /// A small, stable hash: machine-ids, fingerprints and the like come from the seed.
 pub fn fnv(text: &str, seed: u64) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
 }

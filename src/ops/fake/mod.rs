@@ -18,7 +18,7 @@ use async_trait::async_trait;
 
 pub use cluster::FakeCluster;
 pub use machine::{FakeDisk, FakeFile, FakePort, Machine, Power};
-pub use world::{Faults, NoFaults, Place, Point, Strike, World, WorldCell};
+pub use world::{Faults, NoFaults, Persist, Place, Point, Strike, World, WorldCell};
 
 use super::sys::{Moment, SysError, SysErrorKind, SysResult, Watch};
 use crate::names::{NodeName, StepName};
@@ -79,7 +79,10 @@ impl FakeSys {
                     failure = Some(SysError::new(kind, message));
                 }
                 Strike::DiskFull => {
-                    failure = Some(SysError::new(SysErrorKind::NoSpace, "No space left on device (os error 28)"));
+                    failure = Some(SysError::new(
+                        SysErrorKind::NoSpace,
+                        "No space left on device (os error 28)",
+                    ));
                 }
             }
         }
@@ -101,12 +104,12 @@ impl FakeSys {
 
 #[async_trait]
 impl Watch for FakeSys {
-    async fn moment(&self, step: &StepName, moment: Moment) {
+    async fn moment(&self, step: &StepName, moment: Moment) -> SysResult<()> {
         self.cell.enter(&self.node, step);
-        // A moment cannot fail; what strikes here kills, or slows.
-        let _ = self.point(Place::Moment(moment), 0).await;
+        let result = self.point(Place::Moment(moment), 0).await;
         if moment == Moment::Recorded {
             self.cell.persist(&self.node);
         }
+        result
     }
 }

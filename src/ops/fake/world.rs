@@ -31,6 +31,12 @@ pub struct World {
     pub violations: Vec<String>,
     /// How many random things were made; the next one is different.
     pub made: u64,
+    /// What the inventory last said of each disk.
+    pub told: BTreeMap<String, String>,
+    /// How often each fault has struck.
+    pub struck: BTreeMap<String, u32>,
+    /// The operator takes the cluster down: its quorum may go.
+    pub teardown: bool,
 }
 
 impl World {
@@ -40,6 +46,20 @@ impl World {
         let n = self.made;
         let half = |salt| super::machine::fnv(&format!("{what}/{n}/{salt}"), self.seed);
         format!("{:016x}{:016x}{:016x}{:016x}", half(1), half(2), half(3), half(4))
+    }
+
+    /// All the rest of it.
+    pub fn without_machines(&self) -> World {
+        World {
+            seed: self.seed,
+            machines: BTreeMap::new(),
+            clusters: self.clusters.clone(),
+            violations: self.violations.clone(),
+            made: self.made,
+            told: self.told.clone(),
+            struck: self.struck.clone(),
+            teardown: self.teardown,
+        }
     }
 
     pub fn machine(&mut self, node: &NodeName) -> &mut Machine {
@@ -52,11 +72,19 @@ impl World {
         self.clusters.iter().filter_map(has).collect()
     }
 
-    pub fn note_lost_quorum(&mut self, before: &[String], now_ms: u64, call: &str, node: &NodeName) {
+    pub fn note_lost_quorum(
+        &mut self,
+        before: &[String],
+        now_ms: u64,
+        call: &str,
+        node: &NodeName,
+    ) {
         let after = self.quorums(now_ms);
         let lost: Vec<&String> = before
             .iter()
-            .filter(|id| !after.contains(id) && !self.clusters.get(*id).is_some_and(|c| c.torn_down))
+            .filter(|id| !after.contains(id) && !self.teardown)
+            // A single member has no vote to spare: taking it down is what was asked for.
+            .filter(|id| self.clusters.get(*id).is_some_and(|c| c.voters() > 1))
             .collect();
         for id in lost {
             self.violations.push(format!("{call} on {node} cost the cluster {id} its quorum"));
@@ -184,7 +212,12 @@ impl WorldCell {
         locked(&self.live).get(node).and_then(|live| live.step.clone())
     }
 
-    pub(super) fn strike(&self, node: &NodeName, step: Option<StepName>, place: Place) -> Vec<Strike> {
+    pub(super) fn strike(
+        &self,
+        node: &NodeName,
+        step: Option<StepName>,
+        place: Place,
+    ) -> Vec<Strike> {
         let number = self.points.fetch_add(1, Ordering::Relaxed);
         let point = Point { number, node: node.clone(), step, place };
         locked(&self.faults).at(self, &point)
@@ -196,7 +229,10 @@ impl WorldCell {
 
     pub(super) fn lives(&self, node: &NodeName, epoch: u64) -> bool {
         let now_ms = self.clock.now_ms();
-        locked(&self.world).machines.get(node).is_some_and(|m| m.ram.epoch == epoch && m.is_up(now_ms))
+        locked(&self.world)
+            .machines
+            .get(node)
+            .is_some_and(|m| m.ram.epoch == epoch && m.is_up(now_ms))
     }
 
     pub(super) fn persist(&self, node: &NodeName) {
@@ -207,6 +243,23 @@ impl WorldCell {
     }
 
     // What faults can do.
+
+    /// Counts a strike of a fault, if it may strike once more; 0 is always.
+    pub fn strikes_left(&self, fault: &str, times: u32) -> bool {
+        let mut world = locked(&self.world);
+        let struck = world.struck.entry(fault.into()).or_default();
+        if times != 0 && *struck >= times {
+            return false;
+        }
+        *struck += 1;
+        true
+    }
+
+    pub fn change(&self, node: &NodeName, change: impl FnOnce(&mut Machine)) {
+        if let Some(machine) = locked(&self.world).machines.get_mut(node) {
+            change(machine);
+        }
+    }
 
     pub fn drop_connections(&self, node: &NodeName) {
         if let Some(live) = locked(&self.live).get_mut(node) {
@@ -278,7 +331,10 @@ impl WorldCell {
 
     /// Whether any agent still runs a request.
     pub fn agents(&self) -> Vec<Arc<Agent>> {
-        locked(&self.live).values().filter_map(|l| l.agent.as_ref().map(|(_, a)| a.clone())).collect()
+        locked(&self.live)
+            .values()
+            .filter_map(|l| l.agent.as_ref().map(|(_, a)| a.clone()))
+            .collect()
     }
 
     /// The agent on a node: the one that lives, or a new process.
