@@ -23,6 +23,7 @@ pub mod plan;
 pub mod playbook;
 pub mod steps;
 // What carries it out.
+pub mod cli;
 pub mod conduct;
 pub mod engine;
 pub mod sim;

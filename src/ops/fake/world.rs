@@ -302,6 +302,10 @@ impl WorldCell {
         self.bury(node);
     }
 
+    pub fn expect_teardown(&self, expected: bool) {
+        locked(&self.world).teardown = expected;
+    }
+
     pub fn kill_controller(&self) {
         self.controller_killed.send_replace(true);
     }

@@ -1,0 +1,192 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    names::{NodeName, PhaseName, Serial, Version},
+    ui::Mode,
+};
+
+/// Takes bare machines to a highly available, GitOps-run Kubernetes cluster, and looks after it.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The inventory; `sim` is the built-in simulated fleet [env: SLIPWAY_INVENTORY; else ./slipway.toml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+    /// Where the ledger, logs and snapshots are kept
+    #[arg(long, global = true, value_name = "DIR", default_value = ".slipway")]
+    pub state_dir: PathBuf,
+    /// How to show what happens: human, plain or json [default: human on a terminal, else plain]
+    #[arg(long, global = true, value_name = "MODE")]
+    pub output: Option<Mode>,
+    /// Only these nodes
+    #[arg(long, global = true, value_name = "NODE,...", value_delimiter = ',')]
+    pub on: Vec<NodeName>,
+    /// How many nodes to work on at the same time
+    #[arg(long, global = true, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub parallel: u16,
+    /// Go on without asking; never approves the loss of a disk
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Show more: what holds and what ops print; twice, the bookkeeping too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Write the log here instead of the state directory
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+    /// Playbooks of your own, in front of the built-in ones
+    #[arg(long, global = true, value_name = "DIR")]
+    pub playbooks: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show what bootstrap would change, as diffs; changes nothing
+    Plan(Change),
+    /// Fresh hardware to hand-off, resumable at any point
+    Bootstrap(Bootstrap),
+    /// One more node of the inventory: a worker or another control plane
+    JoinNode(OneNode),
+    /// Rolling Kubernetes upgrade, one node at a time, behind health gates
+    Upgrade(Upgrade),
+    /// One node leaves the cluster, cleanly
+    RemoveNode(OneNode),
+    /// Hardware goes back to bare; disks only when named
+    Reset(Bootstrap),
+    /// The cluster at a glance
+    Status,
+    /// Read-only checks, with remedies
+    Doctor,
+    /// What was done, by whom, and how it ended
+    Ledger(Ledger),
+    /// The playbooks: which steps run where, in which order
+    Playbook(Playbook),
+    /// JSON schemas, for editors
+    Schema(Schema),
+    /// Completions for a shell
+    #[command(hide = true)]
+    Completions(Completions),
+}
+
+/// What every changing verb takes.
+#[derive(Debug, Clone, Args)]
+pub struct Change {
+    /// Stop after this phase
+    #[arg(long, value_name = "PHASE")]
+    pub until: Option<PhaseName>,
+    /// Run only if the plan is this one
+    #[arg(long, value_name = "HASH")]
+    pub expect_plan: Option<String>,
+    /// Take over the nodes from another operator; never while an op of theirs runs
+    #[arg(long)]
+    pub take_lease: bool,
+    /// Everything on this disk may be lost, in this run (repeatable)
+    #[arg(long, value_name = "SERIAL")]
+    pub wipe_disk: Vec<Serial>,
+    /// The OSD of this Ceph cluster on this disk may be lost, even if the cluster lives (repeatable)
+    #[arg(long, value_name = "SERIAL=FSID", value_parser = serial_and_fsid)]
+    pub destroy_osd: Vec<(Serial, String)>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Bootstrap {
+    /// Show the plan and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct OneNode {
+    /// The node, as the inventory names it
+    pub name: NodeName,
+    /// Show the plan and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Upgrade {
+    /// The version to go to: at most one minor ahead
+    #[arg(long, value_name = "VERSION")]
+    pub to: Version,
+    /// Show the plan and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Ledger {
+    #[command(subcommand)]
+    pub what: LedgerVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum LedgerVerb {
+    /// Every record, a line each
+    Show,
+    /// Every run, a row each
+    History,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Playbook {
+    #[command(subcommand)]
+    pub what: PlaybookVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum PlaybookVerb {
+    /// The playbooks there are
+    List {
+        /// Also every step that a playbook may name
+        #[arg(long)]
+        steps: bool,
+    },
+    /// One playbook, checked, with what its steps do
+    Show { name: String },
+    /// Write the built-in playbooks to a directory, to be edited
+    Eject {
+        dir: PathBuf,
+        /// Overwrite files that differ
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Schema {
+    #[arg(value_parser = ["inventory", "playbook"])]
+    pub what: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Completions {
+    pub shell: clap_complete::Shell,
+}
+
+fn serial_and_fsid(text: &str) -> Result<(Serial, String), String> {
+    let (serial, fsid) = text.split_once('=').ok_or("is not SERIAL=FSID")?;
+    let serial = serial.parse().map_err(|e| format!("serial `{serial}` {e}"))?;
+    let digits = fsid.chars().filter(|c| c.is_ascii_hexdigit()).count();
+    if fsid.len() != 36 || digits != 32 {
+        return Err(format!("`{fsid}` is not a Ceph filesystem id (a UUID)"));
+    }
+    Ok((serial, fsid.to_ascii_lowercase()))
+}

@@ -1,0 +1,56 @@
+//! The command line: one thin file per verb, and the one place where errors become text.
+
+#![allow(clippy::disallowed_methods, reason = "the command line may look at its surroundings")]
+
+mod args;
+mod change;
+mod context;
+mod doctor;
+mod exit;
+mod ledger;
+mod output;
+mod playbook;
+mod schema;
+mod status;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+pub use exit::Exit;
+
+/// Parses the arguments, does what they say, and tells how it ended.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are a success; the rest is bad usage.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let Cli { global, verb } = cli;
+    let mode = context::mode(&global);
+    let result = match verb {
+        Verb::Plan(args) => change::plan(&global, "bootstrap", &args),
+        Verb::Bootstrap(args) => change::bootstrap(&global, &args),
+        Verb::JoinNode(args) => change::join_node(&global, &args),
+        Verb::Upgrade(args) => change::upgrade(&global, &args),
+        Verb::RemoveNode(args) => change::remove_node(&global, &args),
+        Verb::Reset(args) => change::reset(&global, &args),
+        Verb::Status => status::status(&global),
+        Verb::Doctor => doctor::doctor(&global),
+        Verb::Ledger(args) => ledger::ledger(&global, &args),
+        Verb::Playbook(args) => playbook::playbook(&global, &args),
+        Verb::Schema(args) => schema::schema(&args),
+        Verb::Completions(args) => schema::completions(&args),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(error) => {
+            error.show(mode);
+            error.exit
+        }
+    }
+}
