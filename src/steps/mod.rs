@@ -5,6 +5,57 @@
 //! it was while a run is resumed. Must not do IO, nor ask what time it is.
 
 pub mod scene;
+// What several steps share.
+mod documents;
+mod known;
+mod runtime;
+// Bootstrap, in its order.
+mod ceph_disks;
+mod cni;
+mod containerd;
+mod control_plane_files;
+mod encryption;
+mod endpoint;
+mod gitops_engine;
+mod hand_off;
+mod host_fit;
+mod hostname;
+mod identity;
+mod images;
+mod journald;
+mod kernel_modules;
+mod kube_binaries;
+mod kubeadm_init;
+mod kubeadm_join;
+mod kubelet;
+mod link_proof;
+mod names;
+mod network;
+mod no_swap;
+mod node_labels;
+mod os_disk;
+mod os_update;
+mod packages;
+mod ports_free;
+mod reboot;
+mod sysctls;
+mod time_sync;
+mod verify_cluster;
+mod verify_node;
+mod vip_free;
+// Upgrade.
+mod kubeadm_upgrade;
+mod kubelet_swap;
+mod node_away;
+mod node_back;
+mod stage_binaries;
+mod upgrade_gate;
+// Leaving, and going back to bare.
+mod clear_disks;
+mod forget_node;
+mod leave_cluster;
+mod reset_host;
+mod reset_node;
 
 use crate::{
     events::Failure,
@@ -44,5 +95,89 @@ impl Step {
     }
 }
 
-/// Every step there is, in the order in which a bootstrap uses them.
-pub static STEPS: &[Step] = &[];
+const fn step(
+    name: &'static str,
+    about: &'static str,
+    decide: fn(&Scene, &Node) -> Decision,
+) -> Step {
+    Step { name, about, decide }
+}
+
+/// Every step there is, in the order in which a bootstrap uses them, then those of other verbs.
+pub static STEPS: &[Step] = &[
+    // Bootstrap, in its order.
+    step("identity", "The machine is the one that the plan was made for", identity::decide),
+    step("host-fit", "CPUs, memory, disk space and cgroups are enough", host_fit::decide),
+    step("os-disk", "The OS runs from the disk that the inventory says", os_disk::decide),
+    step("ports-free", "Nothing else listens where Kubernetes will", ports_free::decide),
+    step("vip-free", "Nobody else has the cluster's address", vip_free::decide),
+    step("os-update", "The OS is brought up to date before a node joins", os_update::decide),
+    step("packages", "Packages of the distribution", packages::decide),
+    step("reboot", "Reboot into the installed kernel, if another one runs", reboot::decide),
+    step("hostname", "The node's name", hostname::decide),
+    step("names", "Names of nodes and endpoint in /etc/hosts", names::decide),
+    step("kernel-modules", "Kernel modules, now and at boot", kernel_modules::decide),
+    step("sysctls", "Kernel settings, now and at boot", sysctls::decide),
+    step("no-swap", "No swap, now and at boot", no_swap::decide),
+    step("time-sync", "The clock is synchronised", time_sync::decide),
+    step("journald", "Logs that last and do not fill the disk", journald::decide),
+    step(
+        "network",
+        "Names and addresses of both ports; undone if the node is cut off",
+        network::decide,
+    ),
+    step(
+        "link-proof",
+        "Nodes reach each other by the right ports, with the right MTU and speed",
+        link_proof::decide,
+    ),
+    step(
+        "ceph-disks",
+        "Disks for Ceph are blank; nothing is cleared that was not named",
+        ceph_disks::decide,
+    ),
+    step("containerd", "The container runtime", containerd::decide),
+    step(
+        "kube-binaries",
+        "kubeadm, kubelet and kubectl of the cluster's version",
+        kube_binaries::decide,
+    ),
+    step("kubelet", "The kubelet's unit", kubelet::decide),
+    step("images", "Images that the node will need", images::decide),
+    step("endpoint", "The cluster's address and name", endpoint::decide),
+    step(
+        "control-plane-files",
+        "Files that the API server's flags name",
+        control_plane_files::decide,
+    ),
+    step("encryption", "The key that encrypts Secrets at rest", encryption::decide),
+    step("kubeadm-init", "The cluster is made, or its making is finished", kubeadm_init::decide),
+    step("node-labels", "Labels, and whether workloads run here", node_labels::decide),
+    step("cni", "The pod network", cni::decide),
+    step("kubeadm-join", "The node joins the cluster", kubeadm_join::decide),
+    step("verify-node", "The endpoint answers from this node", verify_node::decide),
+    step("verify-cluster", "Nodes, etcd and certificates are well", verify_cluster::decide),
+    step("gitops-engine", "Argo CD or Flux, from the repository", gitops_engine::decide),
+    step("hand-off", "Git takes over", hand_off::decide),
+    // Upgrade.
+    step(
+        "upgrade-gate",
+        "The cluster may go to this version, and is well enough to",
+        upgrade_gate::decide,
+    ),
+    step("stage-binaries", "The new version lies on the node", stage_binaries::decide),
+    step("node-away", "Workloads leave the node", node_away::decide),
+    step(
+        "kubeadm-upgrade",
+        "kubeadm upgrades the node's part of the control plane",
+        kubeadm_upgrade::decide,
+    ),
+    step("kubelet-swap", "The new runtime and kubelet take over", kubelet_swap::decide),
+    step("node-back", "The node is well and takes workloads again", node_back::decide),
+    // Leaving, and going back to bare.
+    step("leave-cluster", "The node is drained and leaves etcd", leave_cluster::decide),
+    step("reset-node", "Kubernetes and its data go from the node", reset_node::decide),
+    step("forget-node", "The cluster forgets the node", forget_node::decide),
+    step("reset-host", "What Slipway wrote for Kubernetes goes from the host", reset_host::decide),
+    step("clear-disks", "Disks that were named are cleared", clear_disks::decide),
+];

@@ -22,12 +22,12 @@ const TOKEN_MS: u64 = 24 * 3_600_000;
 const CERTIFICATE_KEY_MS: u64 = 2 * 3_600_000;
 const STATIC_PODS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
-/// A `key: value` of the documents that ops hand over.
+/// A `key: value` of the documents that ops hand over; a note in a comment counts too.
 fn value(config: &str, key: &str) -> Option<String> {
     let prefix = format!("{key}:");
     let line = config
         .lines()
-        .map(|l| l.trim().trim_start_matches("- "))
+        .map(|l| l.trim().trim_start_matches("- ").trim_start_matches("# "))
         .find(|l| l.starts_with(&prefix))?;
     Some(line[prefix.len()..].trim().trim_matches('"').to_string())
 }

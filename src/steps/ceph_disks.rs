@@ -1,0 +1,70 @@
+//! ceph-disks: the disks that are left for Rook are blank, and nothing is lost that was not named.
+//!
+//! The guard is asked here already, with the facts: a run that would be refused on its last node
+//! has then not touched its first.
+
+use crate::{
+    events::Refusal,
+    facts::{Contents, Disk},
+    inventory::Node,
+    names::Serial,
+    ops::disks::{Approval, BlankDisk, Verdict, guard},
+};
+
+use super::{
+    Decision, Draft, Scene,
+    known::{self, Refused},
+};
+
+/// What the operator allowed for this disk, now or when the run that is resumed began.
+pub fn approval(scene: &Scene, serial: &Serial, disk: Option<&Disk>) -> Approval {
+    // A disk goes by its serial or its WWN: the operator may use the one, the inventory the other.
+    let names = |name: &Serial| name == serial || disk.is_some_and(|d| d.is_named(name));
+    let osd_fsid =
+        scene.wish.destroy_osd.iter().find(|(name, _)| names(name)).map(|(_, fsid)| fsid.clone());
+    let Some(disk) = disk else { return Approval { shown: None, osd_fsid } };
+    let remembered = scene.memory.approved.iter().find(|(name, _)| names(name)).map(|(_, e)| e);
+    let shown = if scene.wish.wipe.iter().any(names) {
+        Some(disk.evidence())
+    } else {
+        // Given for what was there then. A clearing that was cut off may be finished; anything else
+        // that is new on the disk was never shown to anybody.
+        let half_cleared = disk.contents.contains(&Contents::HalfCleared);
+        remembered.filter(|shown| **shown == disk.evidence() || half_cleared).cloned()
+    };
+    Approval { shown, osd_fsid }
+}
+
+/// The op for one disk, or the guard's refusal.
+pub fn blank(scene: &Scene, node: &Node, serial: &Serial) -> Result<Draft, Refused> {
+    let facts = known::facts_of(scene, node)?;
+    let found: Vec<&Disk> = facts.disks.iter().filter(|d| d.is_named(serial)).collect();
+    let approval = approval(scene, serial, found.first().copied());
+    // Whether an OSD's cluster lives cannot be learned from facts: it counts as living.
+    match guard(serial, &found, &approval, None) {
+        Verdict::Blank | Verdict::Clear { .. } => {
+            Ok(Draft::new(&node.name, BlankDisk { serial: serial.clone(), approval }))
+        }
+        Verdict::Refused { why, hint } => Err(Box::new(
+            known::refused(node, Refusal::Disk, format!("leave disk {serial} blank for Ceph"), why)
+                .hint(hint),
+        )),
+    }
+}
+
+pub fn decide(scene: &Scene, node: &Node) -> Decision {
+    let facts = known::facts_of(scene, node)?;
+    let mut drafts = Vec::new();
+    for serial in &node.disks.ceph {
+        let disk = facts.disk(serial);
+        let approved = approval(scene, serial, disk) != Approval::default();
+        // On a member, whatever is on such a disk is Rook's by now, and a disk that has died is
+        // doctor's to tell: neither is a reason to refuse the next bootstrap.
+        let is_the_clusters = scene.is_member(&node.name) && !disk.is_some_and(Disk::is_blank);
+        if is_the_clusters && !approved {
+            continue;
+        }
+        drafts.push(blank(scene, node, serial)?);
+    }
+    Ok(drafts)
+}

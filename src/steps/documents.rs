@@ -1,0 +1,263 @@
+//! kubeadm's documents (v1beta4). No secrets in them: what is secret is a `{placeholder}` that the
+//! op fills in on the node.
+//!
+//! Written as text rather than serialised: every value is a checked word of the inventory, the
+//! comments travel along to the node, and a person compares them with kubeadm's documentation.
+
+use std::net::Ipv4Addr;
+
+use crate::{
+    inventory::{CniKind, EndpointKind, Node},
+    names::Version,
+};
+
+use super::{Scene, control_plane_files::AUDIT_POLICY, is_control_plane, known};
+
+const ENCRYPTION: &str = "/etc/kubernetes/slipway/encryption.yaml";
+const AUDIT_LOGS: &str = "/var/log/kubernetes/audit";
+
+/// Init, cluster and kubelet, in one file.
+pub fn init(scene: &Scene, node: &Node) -> String {
+    [init_configuration(scene, node), cluster_configuration(scene), kubelet_configuration(scene)]
+        .join("---\n")
+}
+
+fn init_configuration(scene: &Scene, node: &Node) -> String {
+    let vip = scene.endpoint_address().map_or(String::new(), |vip| format!("# vip: {vip}\n"));
+    // The join command that kubeadm prints at the end holds a token: output is logged.
+    let mut skipped = vec!["show-join-command"];
+    if scene.inventory.cni.kind == CniKind::Cilium {
+        skipped.push("addon/kube-proxy");
+    }
+    format!(
+        "\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: InitConfiguration
+{vip}localAPIEndpoint:
+  advertiseAddress: {address}
+  bindPort: {port}
+skipPhases: [{skipped}]
+timeouts:
+  controlPlaneComponentHealthCheck: 6m0s
+{registration}",
+        address = node.lan.address,
+        port = known::api_port(scene),
+        skipped = skipped.join(", "),
+        registration = registration(scene, node),
+    )
+}
+
+/// How this node presents itself; the same at init and at join.
+fn registration(scene: &Scene, node: &Node) -> String {
+    // An explicit empty list: kubeadm taints control planes otherwise.
+    let taints = if is_control_plane(node) && !node.schedulable {
+        "\n  - key: node-role.kubernetes.io/control-plane\n    effect: NoSchedule"
+    } else {
+        " []"
+    };
+    // kube-vip's manifest lies there before kubeadm comes.
+    let ignored = if scene.inventory.cluster.endpoint.kind == EndpointKind::KubeVip {
+        "  ignorePreflightErrors: [DirAvailable--etc-kubernetes-manifests]\n"
+    } else {
+        ""
+    };
+    format!(
+        "\
+nodeRegistration:
+  name: {name}
+  criSocket: unix:///run/containerd/containerd.sock
+  imagePullPolicy: IfNotPresent
+{ignored}  taints:{taints}
+  kubeletExtraArgs:
+  # Two ports: without it the kubelet may choose the Ceph port's address.
+  - name: node-ip
+    value: \"{address}\"
+",
+        name = node.name,
+        address = node.lan.address,
+    )
+}
+
+fn cluster_configuration(scene: &Scene) -> String {
+    let cluster = &scene.inventory.cluster;
+    let proxy = match scene.inventory.cni.kind {
+        CniKind::Cilium => "proxy:\n  disabled: true\n",
+        CniKind::Bridge => "",
+    };
+    format!(
+        "\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+clusterName: {name}
+kubernetesVersion: v{version}
+controlPlaneEndpoint: \"{host}:{port}\"
+networking:
+  podSubnet: {pods}
+  serviceSubnet: {services}
+  dnsDomain: cluster.local
+# Leaf certificates are renewed by every upgrade; `slipway doctor` warns before they end.
+certificateValidityPeriod: 8760h0m0s
+caCertificateValidityPeriod: 87600h0m0s
+{proxy}apiServer:
+  certSANs:
+{sans}  extraArgs:
+  - name: encryption-provider-config
+    value: {ENCRYPTION}
+  - name: audit-policy-file
+    value: {AUDIT_POLICY}
+  - name: audit-log-path
+    value: {AUDIT_LOGS}/audit.log
+  - name: audit-log-maxage
+    value: \"14\"
+  - name: audit-log-maxbackup
+    value: \"5\"
+  - name: audit-log-maxsize
+    value: \"100\"
+  extraVolumes:
+  - name: slipway-encryption
+    hostPath: {ENCRYPTION}
+    mountPath: {ENCRYPTION}
+    pathType: File
+    readOnly: true
+  - name: slipway-audit-policy
+    hostPath: {AUDIT_POLICY}
+    mountPath: {AUDIT_POLICY}
+    pathType: File
+    readOnly: true
+  - name: slipway-audit-logs
+    hostPath: {AUDIT_LOGS}
+    mountPath: {AUDIT_LOGS}
+    pathType: DirectoryOrCreate
+# Metrics are scraped from outside the node; these ask for a client's token or certificate.
+controllerManager:
+  extraArgs:
+  - name: bind-address
+    value: 0.0.0.0
+scheduler:
+  extraArgs:
+  - name: bind-address
+    value: 0.0.0.0
+etcd:
+  local:
+    dataDir: /var/lib/etcd
+    extraArgs:
+    # Metrics and health only, no data.
+    - name: listen-metrics-urls
+      value: http://0.0.0.0:2381
+    # The default of 2 GiB ends in an alarm that stops all writes; GitOps writes a lot.
+    - name: quota-backend-bytes
+      value: \"8589934592\"
+",
+        name = cluster.name,
+        version = scene.kubernetes(),
+        host = cluster.endpoint.host,
+        port = cluster.endpoint.port,
+        pods = cluster.pod_cidr,
+        services = cluster.service_cidr,
+        sans = sans(scene),
+    )
+}
+
+/// Every name and address that somebody may reach an API server by. The loopback address is for
+/// tunnels through a bastion.
+fn sans(scene: &Scene) -> String {
+    let endpoint = &scene.inventory.cluster.endpoint;
+    let mut sans = vec![endpoint.host.clone()];
+    sans.extend(endpoint.vip.map(|vip| vip.to_string()));
+    for plane in scene.inventory.control_planes() {
+        sans.extend([plane.name.to_string(), plane.lan.address.to_string()]);
+    }
+    sans.push(Ipv4Addr::LOCALHOST.to_string());
+    let mut seen = std::collections::BTreeSet::new();
+    sans.retain(|san| seen.insert(san.clone()));
+    sans.iter().map(|san| format!("  - \"{san}\"\n")).collect()
+}
+
+fn kubelet_configuration(scene: &Scene) -> String {
+    let dns = scene.dns_service().map_or(String::new(), |dns| format!("clusterDNS: [\"{dns}\"]\n"));
+    format!(
+        "\
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+cgroupDriver: systemd
+{dns}clusterDomain: cluster.local
+# Not the stub on 127.0.0.53, which is nobody inside a pod.
+resolvConf: /run/systemd/resolve/resolv.conf
+rotateCertificates: true
+# Serving certificates would wait for somebody to sign them.
+serverTLSBootstrap: false
+failSwapOn: true
+# A /24 of pod addresses a node holds them.
+maxPods: 200
+serializeImagePulls: false
+maxParallelImagePulls: 4
+imageGCHighThresholdPercent: 80
+imageGCLowThresholdPercent: 70
+containerLogMaxSize: 20Mi
+containerLogMaxFiles: 5
+# What a node keeps for itself: a pod that takes all memory must not take sshd or etcd's page cache.
+systemReserved:
+  cpu: 250m
+  memory: 512Mi
+  ephemeral-storage: 2Gi
+kubeReserved:
+  cpu: 250m
+  memory: 512Mi
+# A node that is shut down lets its pods end first; the critical ones last.
+shutdownGracePeriod: 60s
+shutdownGracePeriodCriticalPods: 20s
+"
+    )
+}
+
+pub fn join(scene: &Scene, node: &Node) -> String {
+    let endpoint = &scene.inventory.cluster.endpoint;
+    let control_plane = if is_control_plane(node) {
+        format!(
+            "controlPlane:\n  localAPIEndpoint:\n    advertiseAddress: {}\n    bindPort: {}\n  \
+             certificateKey: \"{{certificate_key}}\"\n",
+            node.lan.address,
+            known::api_port(scene)
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: JoinConfiguration
+discovery:
+  bootstrapToken:
+    apiServerEndpoint: \"{host}:{port}\"
+    token: \"{{token}}\"
+    caCertHashes: [\"sha256:{{ca_hash}}\"]
+{control_plane}timeouts:
+  controlPlaneComponentHealthCheck: 6m0s
+{registration}",
+        host = endpoint.host,
+        port = endpoint.port,
+        registration = registration(scene, node),
+    )
+}
+
+/// For `kubeadm upgrade apply` on the first control plane and `upgrade node` on the others.
+pub fn upgrade(to: &Version) -> String {
+    // etcd and certificates go along: a release is tested with its own etcd, and renewal at each
+    // upgrade is what keeps the year from ending unnoticed.
+    format!(
+        "\
+apiVersion: kubeadm.k8s.io/v1beta4
+kind: UpgradeConfiguration
+apply:
+  kubernetesVersion: v{to}
+  certificateRenewal: true
+  etcdUpgrade: true
+  forceUpgrade: false
+  imagePullPolicy: IfNotPresent
+node:
+  certificateRenewal: true
+  etcdUpgrade: true
+  imagePullPolicy: IfNotPresent
+"
+    )
+}

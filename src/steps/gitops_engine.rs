@@ -1,0 +1,36 @@
+//! gitops-engine: what takes the cluster over, from the repository's own kustomization, so that it
+//! finds itself in Git without a diff.
+
+use crate::{
+    inventory::{GitopsEngine, Node},
+    ops::cluster::Addon,
+};
+
+use super::{Decision, Draft, Scene, known};
+
+/// Not part of the table: Flux goes with every Kubernetes line that is in it.
+const FLUX: &str = "2.7.5";
+
+pub fn decide(scene: &Scene, node: &Node) -> Decision {
+    let Some(gitops) = &scene.inventory.gitops else { return Ok(Vec::new()) };
+    let argocd = ("argocd", scene.row().argocd.to_string());
+    let flux = ("flux", FLUX.to_string());
+    let engines = match gitops.engine {
+        GitopsEngine::Argocd => vec![argocd],
+        GitopsEngine::Flux => vec![flux],
+        // Flux brings the infrastructure that Argo CD's applications stand on.
+        GitopsEngine::Both => vec![flux, argocd],
+    };
+    let drafts = engines
+        .into_iter()
+        .filter(|(name, version)| !known::is_gits(scene.api(), name, version))
+        .map(|(name, version)| {
+            let manifest = format!(
+                "repository: {}\nrevision: {}\nkustomization: {}\n",
+                gitops.repo, gitops.revision, gitops.bootstrap
+            );
+            let addon = Addon { name: name.into(), version, manifest, wait_s: 600 };
+            Draft::new(&node.name, addon)
+        });
+    Ok(drafts.collect())
+}

@@ -1,0 +1,60 @@
+//! packages: what the distribution has to provide. Everything with a version that matters comes as
+//! an artifact instead.
+
+use crate::{
+    inventory::{EndpointKind, Node, Os},
+    ops::packages::Packages,
+};
+
+use super::{Decision, Draft, Scene, is_control_plane};
+
+/// Its name on Arch, its name on Debian (empty: part of the base system), and who asks for it.
+const EVERYWHERE: &[(&str, &str, &str)] = &[
+    ("iproute2", "iproute2", "kubeadm's preflight wants `ip` and `tc`"),
+    // Not `iptables-nft`: it conflicts with the package that may be there, and either provides this.
+    (
+        "iptables",
+        "iptables",
+        "kubeadm's preflight; kube-proxy and portmap, where there is no Cilium",
+    ),
+    ("ethtool", "ethtool", "kubeadm's preflight, and doctor when a link is slow"),
+    ("conntrack-tools", "conntrack", "kubeadm's preflight; kube-proxy clears stale flows with it"),
+    ("socat", "socat", "kubeadm's preflight; `kubectl port-forward` through older runtimes"),
+    ("nfs-utils", "nfs-common", "the kubelet mounts volumes of a NAS with `mount.nfs`"),
+    ("", "systemd-resolved", "Debian splits it off; the network step relies on it"),
+    ("", "systemd-timesyncd", "Debian splits it off; the time-sync step relies on it"),
+];
+
+const CEPH: &[(&str, &str, &str)] =
+    &[("lvm2", "lvm2", "clears LVM off a disk; Rook wants it for encrypted OSDs")];
+
+const KEEPALIVED: &[(&str, &str, &str)] = &[
+    ("keepalived", "keepalived", "carries the cluster's address"),
+    ("curl", "curl", "its health check asks the API server"),
+];
+
+// No microcode: without the boot loader's entry, which is whoever's who installed the OS, the
+// package alone does nothing. `host.packages` is where it goes.
+
+pub fn decide(scene: &Scene, node: &Node) -> Decision {
+    let mut wanted: Vec<_> = EVERYWHERE.iter().collect();
+    if !node.disks.ceph.is_empty() {
+        wanted.extend(CEPH);
+    }
+    let kind = scene.inventory.cluster.endpoint.kind;
+    if kind == EndpointKind::Keepalived && is_control_plane(node) {
+        wanted.extend(KEEPALIVED);
+    }
+    let name = |(arch, debian, _): &&(&'static str, &'static str, &str)| match node.os {
+        Os::Debian => *debian,
+        Os::Arch | Os::Talos => *arch,
+    };
+    let mut names: Vec<String> =
+        wanted.iter().map(name).filter(|n| !n.is_empty()).map(String::from).collect();
+    for further in &scene.inventory.host.packages {
+        if !names.contains(further) {
+            names.push(further.clone());
+        }
+    }
+    Ok(vec![Draft::new(&node.name, Packages { names })])
+}

@@ -1,0 +1,88 @@
+//! containerd and what it runs with, as one set of ops: bootstrap places it, an upgrade moves it
+//! while the node is away.
+
+use crate::{
+    artifacts::Row,
+    names::{NodeName, Version},
+    ops::{files::File, packages::Artifact, units::Unit},
+};
+
+use super::Draft;
+
+pub const CONFIG: &str = "/etc/containerd/config.toml";
+pub const UNIT: &str = "/etc/systemd/system/containerd.service";
+pub const CRICTL: &str = "/etc/crictl.yaml";
+
+const CONFIG_TEXT: &str = include_str!("../../assets/host/containerd.toml");
+const UNIT_TEXT: &str = include_str!("../../assets/host/containerd.service");
+const CRICTL_TEXT: &str = "\
+# Written by Slipway.
+runtime-endpoint: unix:///run/containerd/containerd.sock
+image-endpoint: unix:///run/containerd/containerd.sock
+timeout: 10
+";
+
+fn links(dir: &str, inside: &str, names: &[&str]) -> Vec<(String, String)> {
+    names.iter().map(|name| (format!("{dir}/{name}"), format!("{inside}{name}"))).collect()
+}
+
+fn artifacts(row: &Row) -> [(&'static str, &Version, Vec<(String, String)>); 4] {
+    const BIN: &str = "/usr/local/bin";
+    [
+        (
+            "containerd",
+            &row.containerd,
+            links(BIN, "bin/", &["containerd", "containerd-shim-runc-v2", "ctr"]),
+        ),
+        ("runc", &row.runc, links(BIN, "", &["runc"])),
+        // Plugin by plugin: Cilium puts its own beside them, and would lose it if the whole directory
+        // were a link that moves.
+        (
+            "cni-plugins",
+            &row.cni_plugins,
+            links("/opt/cni/bin", "", &["bridge", "host-local", "loopback", "portmap"]),
+        ),
+        ("crictl", &row.crictl, links(BIN, "", &["crictl"])),
+    ]
+}
+
+/// On the node's disk, and nothing more.
+pub fn staged(node: &NodeName, row: &Row) -> Vec<Draft> {
+    artifacts(row)
+        .into_iter()
+        .map(|(name, version, _)| {
+            Draft::new(
+                node,
+                Artifact { name: name.into(), version: version.clone(), links: vec![] },
+            )
+        })
+        .collect()
+}
+
+/// In place and running.
+pub fn running(node: &NodeName, row: &Row) -> Vec<Draft> {
+    let config = CONFIG_TEXT
+        .replace("{containerd}", &row.containerd.to_string())
+        .replace("{runc}", &row.runc.to_string())
+        .replace("{pause}", &row.pause);
+    let mut drafts: Vec<Draft> = artifacts(row)
+        .into_iter()
+        .map(|(name, version, links)| {
+            Draft::new(node, Artifact { name: name.into(), version: version.clone(), links })
+        })
+        .collect();
+    drafts.extend([
+        Draft::new(node, File::new(CONFIG, config)),
+        Draft::new(node, File::new(CRICTL, CRICTL_TEXT)),
+        Draft::new(node, File::new(UNIT, UNIT_TEXT)),
+        Draft::new(
+            node,
+            Unit {
+                name: "containerd.service".into(),
+                running: true,
+                config: vec![CONFIG.into(), UNIT.into()],
+            },
+        ),
+    ]);
+    drafts
+}

@@ -1,0 +1,36 @@
+//! verify-cluster: nodes, etcd and certificates, asked once, on the control plane that acts.
+
+use crate::{
+    inventory::Node,
+    names::NodeName,
+    ops::{
+        checks::{CertificatesFresh, NodesReady},
+        etcd::EtcdGate,
+    },
+};
+
+use super::{Decision, Draft, Scene, known};
+
+/// Certificates live a year and an upgrade renews them: a month is time enough to plan one.
+const MIN_DAYS: u32 = 30;
+
+pub fn decide(scene: &Scene, node: &Node) -> Decision {
+    let leaving = scene.wish.target.as_ref().filter(|_| scene.wish.verb == "remove-node");
+    if node.name != scene.acting(leaving) {
+        return Ok(Vec::new());
+    }
+    let is_asked = |n: &&Node| {
+        Some(&n.name) != leaving
+            && scene.takes_part(&n.name)
+            && !known::is_passed_by(scene, n)
+            // Who stays is in the cluster; a machine on the shelf is not waited for.
+            && (leaving.is_none() || known::in_cluster(scene, &n.name))
+    };
+    let nodes: Vec<NodeName> =
+        scene.inventory.nodes.iter().filter(is_asked).map(|n| n.name.clone()).collect();
+    Ok(vec![
+        Draft::new(&node.name, NodesReady { nodes, kubelet: None, wait_s: 180 }),
+        Draft::new(&node.name, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
+        Draft::new(&node.name, CertificatesFresh { min_days: MIN_DAYS }),
+    ])
+}
