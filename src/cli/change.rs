@@ -262,7 +262,11 @@ impl<'a> Verb<'a> {
         let asked = |plan: &Plan| !asks || self.ask(plan);
         let outcome =
             runtime.block_on(watched(&fleet, &folds, conduct::conduct(&order, means, asked)));
-        sim::leave(&fleet.cell, &dir.sim())?;
+        {
+            // The made-up clock is the runtime's: outside it, time would be the wall's.
+            let _inside = runtime.enter();
+            sim::leave(&fleet.cell, &dir.sim())?;
+        }
         folds.lock().unwrap_or_else(PoisonError::into_inner).finish();
         match outcome {
             None => Err(Error::text(
@@ -270,7 +274,11 @@ impl<'a> Verb<'a> {
                 "the simulated controller was killed, as the inventory asks for",
                 Some(format!("the same command goes on: {}", order.command)),
             )),
-            Some(Outcome::Stopped(failures)) => Err(Error::failures(failures, Some(order.command))),
+            Some(Outcome::Stopped(failures)) => {
+                // What was refused is refused again: there is nothing to go on with.
+                let refused = failures.iter().all(|f| f.refusal.is_some());
+                Err(Error::failures(failures, (!refused).then_some(order.command)))
+            }
             Some(Outcome::Declined) => {
                 output::err("nothing was changed\n");
                 Ok(Exit::Interrupted)

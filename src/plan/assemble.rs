@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Draft, Lane, Plan, PlannedOp, PlannedPhase, Verdict, hash};
 use crate::{
     agent::frames::Found,
-    events::Pace,
+    events::{Failure, Pace},
     names::{NodeName, StepName},
     ops::{
         Op, Touch,
@@ -36,7 +36,11 @@ pub fn assemble(scene: &Scene, draft: Draft, finds: &Finds) -> Plan {
                     let mut failure = failure.as_ref().clone().at(&phase.name, &planned.step);
                     failure.node = Some(planned.on.clone());
                     failure.left = Some("nothing was changed anywhere".into());
-                    refusals.push(failure);
+                    // The step may have said it already, and better.
+                    let said = |f: &Failure| f.refusal == failure.refusal && f.node == failure.node;
+                    if !refusals.iter().any(said) {
+                        refusals.push(failure);
+                    }
                 }
             }
         }

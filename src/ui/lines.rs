@@ -147,7 +147,7 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
         }
         Event::LeaseTaken { node, generation, from: None } => {
             let text = format!("{}lease taken, generation {generation}", on(node));
-            one(Weight::Item, Mark::Plain, text)
+            one(Weight::Trace, Mark::Plain, text)
         }
         Event::LeaseTaken { node, generation, from: Some(from) } => {
             let text = format!("{}lease taken over from {from}, generation {generation}", on(node));
