@@ -22,11 +22,14 @@ image-endpoint: unix:///run/containerd/containerd.sock
 timeout: 10
 ";
 
-fn links(dir: &str, inside: &str, names: &[&str]) -> Vec<(String, String)> {
+/// Links, and what each points at below the version's directory.
+type Links = Vec<(String, String)>;
+
+fn links(dir: &str, inside: &str, names: &[&str]) -> Links {
     names.iter().map(|name| (format!("{dir}/{name}"), format!("{inside}{name}"))).collect()
 }
 
-fn artifacts(row: &Row) -> [(&'static str, &Version, Vec<(String, String)>); 4] {
+fn artifacts(row: &Row) -> [(&'static str, &Version, Links); 4] {
     const BIN: &str = "/usr/local/bin";
     [
         (
