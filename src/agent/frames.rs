@@ -53,10 +53,11 @@ pub enum ToAgent {
         after: u64,
         ops: Vec<StepOp>,
     },
-    /// Only listens to a request that an earlier controller sent.
+    /// Only listens to a request that an earlier controller sent; `stop` lets no further op begin.
     Attach {
         request: RequestId,
         after: u64,
+        stop: bool,
     },
     /// The running op comes to its end; none follows it.
     Cancel {

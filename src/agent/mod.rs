@@ -37,6 +37,8 @@ pub struct Agent {
 #[derive(Default)]
 struct State {
     running: Option<RequestId>,
+    /// An op is at work right now; between two ops a request may wait for somebody to listen.
+    op_runs: bool,
     /// Requests that this agent process has seen, with all their events.
     requests: BTreeMap<RequestId, Live>,
     /// Connections that listen to the running request.

@@ -25,29 +25,51 @@ impl Agent {
                 end = RequestEnd::Cancelled;
                 break;
             }
-            if !self.somebody_listens().await {
+            if !self.somebody_listens(&request).await {
                 end = RequestEnd::Interrupted;
                 break;
             }
+            if !self.begin_op(&request) {
+                end = RequestEnd::Cancelled;
+                break;
+            }
             let outcome = self.run_op(&request, index, step_op).await;
+            self.update(|state| state.op_runs = false);
             if matches!(outcome, Outcome::Failed { .. }) {
                 end = RequestEnd::Failed;
                 break;
             }
         }
         self.update(|state| {
-            state.running = None;
+            // One that was set aside while it waited has made room already.
+            if state.running.as_ref() == Some(&request) {
+                state.running = None;
+            }
             state.requests.entry(request).or_default().end = Some(end);
         });
     }
 
+    /// Whether the next op may begin: asked and answered in one, so that nobody takes the node over
+    /// in between.
+    fn begin_op(&self, request: &RequestId) -> bool {
+        self.update(|state| {
+            let cancelled = state.requests.get(request).is_some_and(|live| live.cancelled);
+            state.op_runs = !cancelled;
+            !cancelled
+        })
+    }
+
     /// No op starts unless somebody listens: a controller that is gone may be gone for a reason.
-    async fn somebody_listens(&self) -> bool {
+    async fn somebody_listens(&self, request: &RequestId) -> bool {
         let mut changed = self.changed.subscribe();
         let waited = async {
             loop {
-                if self.state().listeners > 0 {
-                    return;
+                {
+                    let state = self.state();
+                    let cancelled = state.requests.get(request).is_some_and(|live| live.cancelled);
+                    if state.listeners > 0 || cancelled {
+                        return;
+                    }
                 }
                 if changed.changed().await.is_err() {
                     return;

@@ -88,9 +88,14 @@ impl Agent {
                 send(wire, &FromAgent::Observed(found)).await
             }
             ToAgent::TakeLease { holder, force } => {
-                let op_runs = self.state().running.is_some();
+                let op_runs = self.state().op_runs;
                 let answer = match lease::take(&*self.sys, &holder, force, op_runs).await {
-                    Ok(answer) => FromAgent::Lease(answer),
+                    Ok(answer) => {
+                        if matches!(answer, LeaseAnswer::Granted { .. }) {
+                            self.set_aside();
+                        }
+                        FromAgent::Lease(answer)
+                    }
                     Err(error) => sorry("take the lease", error),
                 };
                 send(wire, &answer).await
@@ -116,8 +121,25 @@ impl Agent {
             ToAgent::Apply { request, generation, after, ops } => {
                 self.apply(wire, request, generation, after, ops).await
             }
-            ToAgent::Attach { request, after } => self.attach(wire, request, after).await,
+            ToAgent::Attach { request, after, stop } => {
+                // Before anybody listens, or the next op would begin.
+                if stop {
+                    self.cancel(&request);
+                }
+                self.attach(wire, request, after).await
+            }
         }
+    }
+
+    /// A request that waits between two ops belongs to a lease that is over.
+    fn set_aside(&self) {
+        self.update(|state| {
+            if let Some(request) = state.running.take_if(|_| !state.op_runs)
+                && let Some(live) = state.requests.get_mut(&request)
+            {
+                live.cancelled = true;
+            }
+        });
     }
 
     fn cancel(&self, request: &RequestId) {

@@ -91,7 +91,7 @@ async fn prepare_one(
         recorder.emit(Event::NodeConnected { node: node.clone(), machine_id, again: false });
     }
     if let Purpose::Change { holder, force } = purpose {
-        settle(&mut session, *force, holder, told).await?;
+        settle(&mut session, holder, told).await?;
         take_lease(&mut session, holder, *force, told).await?;
     }
     match session.ask(&ToAgent::Facts { now_ms: clock.now_ms() }).await? {
@@ -104,7 +104,6 @@ async fn prepare_one(
 /// outcomes that never arrived are fetched from the node's journal.
 async fn settle(
     session: &mut Session,
-    force: bool,
     holder: &str,
     told: Option<(&Recorder, &Ledger)>,
 ) -> Result<(), Failure> {
@@ -114,7 +113,6 @@ async fn settle(
         // Somebody else's op is not ours to stop, by force least of all: the lease will say so.
         let ours = running.starts_with(&format!("{holder}-"));
         if !ours {
-            let _ = force;
             return Ok(());
         }
         requests.push(running);

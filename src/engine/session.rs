@@ -136,14 +136,14 @@ impl Session {
         self.follow(request, message, cancel, tell).await
     }
 
-    /// Listens to a request of an earlier controller until it ends.
+    /// Listens to a request of an earlier controller until its op ends; none follows it.
     pub async fn attach(
         &mut self,
         request: &RequestId,
         cancel: watch::Receiver<bool>,
         tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
-        let message = |after, _| ToAgent::Attach { request: request.clone(), after };
+        let message = |after, _| ToAgent::Attach { request: request.clone(), after, stop: true };
         self.follow(request, message, cancel, tell).await
     }
 

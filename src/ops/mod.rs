@@ -74,6 +74,7 @@ ops! {
     MintJoin(kubeadm::MintJoin),
     Join(kubeadm::Join),
     ResetNode(kubeadm::ResetNode),
+    StaticPods(upgrade::StaticPods),
     UpgradeApply(upgrade::UpgradeApply),
     UpgradeNode(upgrade::UpgradeNode),
     SwapKubelet(upgrade::SwapKubelet),

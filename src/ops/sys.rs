@@ -259,6 +259,8 @@ pub trait Kubeadm: Send + Sync {
     async fn kubeadm_join(&self, config: &Sealed) -> SysResult<()>;
     /// The last part of a control plane's join, for one that was cut after its member was promoted.
     async fn finish_join(&self, config: &Sealed) -> SysResult<()>;
+    /// Puts back what a cut upgrade left in kubeadm's backup only.
+    async fn restore_manifests(&self) -> SysResult<()>;
     async fn kubeadm_reset(&self) -> SysResult<()>;
     async fn upgrade_apply(&self, config: &str, version: &Version) -> SysResult<()>;
     async fn upgrade_node(&self, config: &str) -> SysResult<()>;
@@ -273,6 +275,8 @@ pub struct LocalKube {
     pub pki_is_partial: bool,
     pub kubelet_conf: bool,
     pub manifests: Vec<String>,
+    /// Static pods that an upgrade took away and did not bring back: kubeadm's backup has them.
+    pub manifests_in_backup: Vec<String>,
     pub etcd_data: Option<EtcdData>,
     /// Whether the etcd that runs here is a voter; None when it does not run.
     pub etcd_votes: Option<bool>,

@@ -22,6 +22,33 @@ pub fn skew(from: &Version, to: &Version) -> Result<(), String> {
     Ok(())
 }
 
+/// No static pod is missing because an upgrade was cut off between taking the old one away and
+/// putting the new one in its place.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StaticPods {}
+
+#[async_trait]
+impl Action for StaticPods {
+    fn title(&self) -> String {
+        "no static pod left out by a cut upgrade".into()
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let missing = sys.local_kube().await?.manifests_in_backup;
+        Ok(if missing.is_empty() {
+            Observed::Holds
+        } else {
+            let say = |name: &String| Diff::say(format!("put {name} back from kubeadm's backup"));
+            Observed::Differs(missing.iter().map(say).collect())
+        })
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        sys.restore_manifests().await?;
+        Ok(None)
+    }
+}
+
 /// `kubeadm upgrade apply`, on the first control plane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpgradeApply {

@@ -38,6 +38,7 @@ mod os_update;
 mod packages;
 mod ports_free;
 mod reboot;
+mod static_pods;
 mod sysctls;
 mod time_sync;
 mod verify_cluster;
@@ -107,6 +108,7 @@ const fn step(
 pub static STEPS: &[Step] = &[
     // Bootstrap, in its order.
     step("identity", "The machine is the one that the plan was made for", identity::decide),
+    step("static-pods", "No static pod is left out by a cut upgrade", static_pods::decide),
     step("host-fit", "CPUs, memory, disk space and cgroups are enough", host_fit::decide),
     step("os-disk", "The OS runs from the disk that the inventory says", os_disk::decide),
     step("ports-free", "Nothing else listens where Kubernetes will", ports_free::decide),

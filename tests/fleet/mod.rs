@@ -171,7 +171,7 @@ impl Fleet {
             expect_plan: typed.expect_plan.clone(),
             parallel: 10,
             command: "slipway".into(),
-            run: format!("run{}", self.runs),
+            run: format!("run{}-{}", self.runs, clock.now_ms()),
         };
         let means = Means {
             connector: Arc::new(SimConnector::new(self.cell.clone())),

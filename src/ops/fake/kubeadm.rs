@@ -352,6 +352,12 @@ impl Kubeadm for FakeSys {
                     pki_is_partial: m.kube.pki_is_partial,
                     kubelet_conf: m.kube.kubelet_conf,
                     manifests: m.kube.manifests.iter().cloned().collect(),
+                    manifests_in_backup: m
+                        .kube
+                        .backup
+                        .difference(&m.kube.manifests)
+                        .cloned()
+                        .collect(),
                     etcd_data: m.kube.etcd_data.clone(),
                     etcd_votes: member
                         .and_then(|(c, x)| c.member_runs(x, world, now_ms).then_some(!x.learner)),
@@ -383,6 +389,15 @@ impl Kubeadm for FakeSys {
     async fn finish_join(&self, _config: &Sealed) -> SysResult<()> {
         let id = self.look(|m, world| world.cluster_of(m).map(|c| c.id.clone())).await;
         self.mark_joined(&id.ok_or_else(no_api)?).await
+    }
+
+    async fn restore_manifests(&self) -> SysResult<()> {
+        self.act("restore-manifests", 300, |world, node, _| {
+            let kube = &mut world.machine(node).kube;
+            kube.manifests.append(&mut kube.backup);
+            Ok(())
+        })
+        .await
     }
 
     async fn kubeadm_reset(&self) -> SysResult<()> {
@@ -461,12 +476,16 @@ impl FakeSys {
     /// New static pods in the old ones' place: etcd and the API server are away for a moment.
     async fn roll_static_pods(&self, version: &Version) -> SysResult<()> {
         self.act("upgrade:stop-etcd", 500, |world, node, _| {
-            world.machine(node).kube.manifests.remove("etcd");
+            let kube = &mut world.machine(node).kube;
+            kube.manifests.remove("etcd");
+            kube.backup.insert("etcd".into());
             Ok(())
         })
         .await?;
         self.act("upgrade:start-etcd", 4_000, |world, node, _| {
-            world.machine(node).kube.manifests.insert("etcd".into());
+            let kube = &mut world.machine(node).kube;
+            kube.manifests.insert("etcd".into());
+            kube.backup.clear();
             Ok(())
         })
         .await?;

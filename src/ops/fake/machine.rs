@@ -67,6 +67,8 @@ pub struct FakeKube {
     pub pki_is_partial: bool,
     pub kubelet_conf: bool,
     pub manifests: BTreeSet<String>,
+    /// Moved away by an upgrade that has not put the new one in place yet.
+    pub backup: BTreeSet<String>,
     pub etcd_data: Option<EtcdData>,
     pub finished: bool,
     pub api_version: Option<Version>,
