@@ -1,30 +1,31 @@
 //! Slipway takes bare machines to a GitOps-run, highly available Kubernetes cluster.
 //!
 //! The map, in reading order: a module may use those above it.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
 // Words.
+pub mod names;
+pub mod secret;
 pub mod clock;
 pub mod events;
 pub mod facts;
-pub mod names;
-pub mod secret;
 // What people write.
+pub mod toml_read;
 pub mod artifacts;
 pub mod inventory;
-pub mod toml_read;
-// What is done to nodes, and where.
-pub mod agent;
-pub mod ops;
-pub mod state;
-// What people see.
-pub mod ui;
-// What is decided.
-pub mod plan;
 pub mod playbook;
-pub mod steps;
-// What carries it out.
-pub mod cli;
-pub mod conduct;
-pub mod engine;
-pub mod sim;
+// What is remembered, and what people see.
+pub mod state;
+pub mod ui;
+// What is done on nodes, and how they are reached.
+pub mod ops;
+pub mod agent;
 pub mod transport;
+// What is decided, and what carries it out.
+pub mod steps;
+pub mod plan;
+pub mod engine;
+pub mod conduct;
+// Where it begins.
+pub mod sim;
+pub mod cli;

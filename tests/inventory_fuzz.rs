@@ -1,5 +1,9 @@
 //! Whatever stands in the file: no panic, every finding inside the text, nothing raw on the terminal.
-
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests make files and print"
+)]
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 use proptest::prelude::*;

@@ -7,6 +7,11 @@
 //! lie between these; that its tail may be lost or torn at each of them is tried by tearing it.
 //!
 //! `SLIPWAY_SEED=n` repeats a run; `SLIPWAY_POINT=n` tries one point only.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests make files and print"
+)]
 
 mod fleet;
 

@@ -1,6 +1,10 @@
 //! What steps decide: every file of `tests/steps/cases` with the ops, or the refusal, that it leads
 //! to. A decision is proven by adding a file.
-
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests make files and print"
+)]
 #![allow(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 #[path = "steps/support.rs"]

@@ -1,6 +1,10 @@
 //! The screens of a small bootstrap, as snapshots; and that no stream whatever breaks a fold or
 //! shows a secret.
-
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests make files and print"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot set up its data should stop")]
 
 use std::{

@@ -129,6 +129,7 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     fit(&fs::metadata(path).map_err(failed)?)?;
     // The file may have been exchanged since: hence not blocking, and looking again.
     let flags = OFlag::O_NONBLOCK.bits();
+    #[expect(clippy::disallowed_methods, reason = "opened for reading only")]
     let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     fit(&file.metadata().map_err(failed)?)?;
     let mut bytes = Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! The only user of indicatif, which moves the cursor, erases, and keeps from drawing too often.
 //! Decides nothing about what is shown; must not know more of a run than the board does.
+#![allow(clippy::disallowed_methods, reason = "how old a picture is, is the terminal's own time")]
 
 use std::{
     fmt,

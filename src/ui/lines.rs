@@ -134,7 +134,7 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
                 "{}etcd snapshot taken: {file}, revision {revision}, sha256 {sum}",
                 on(node)
             );
-            one(Weight::Headline, Mark::Plain, text)
+            one(Weight::Item, Mark::Plain, text)
         }
         Event::HandedOff { repo, commit, applications } => {
             let (commit, apps) = (short(commit), count(applications.len(), "application"));
