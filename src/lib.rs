@@ -19,6 +19,7 @@ pub mod state;
 // What people see.
 pub mod ui;
 // What is decided.
+pub mod doctor;
 pub mod plan;
 pub mod playbook;
 pub mod steps;
