@@ -134,6 +134,12 @@ pub(super) const SPEED: Check = Check {
     },
 };
 
+/// Before a port is set up it has whatever it came with.
+fn is_set_up(want: &Wanted, facts: &NodeFacts) -> bool {
+    let has = |link: &Link| link.has(want.port.address);
+    facts.kube.kubelet_conf || facts.link(&want.port.mac).is_some_and(has)
+}
+
 pub(super) const MTU: Check = Check {
     id: "mtu",
     family: FAMILY,
@@ -141,11 +147,12 @@ pub(super) const MTU: Check = Check {
     about: "ports that are set up have the MTU of their network",
     remedy: "run `slipway bootstrap`, which sets it; the switch must carry frames of that size too",
     run: |exam| {
-        Exam::each(exam.answered(), NONE_ANSWERED, |node, facts| {
+        let set_up = exam.answered().filter(|(node, facts)| {
+            wanted(exam.inventory, node).any(|want| is_set_up(&want, facts))
+        });
+        Exam::each(set_up, "no port that was seen is set up yet", |node, facts| {
             ports(exam.inventory, node, facts, |want, link| {
-                // Before it is set up it has whatever it came with.
-                let set_up = facts.kube.kubelet_conf || link.has(want.port.address);
-                (set_up && link.mtu != want.mtu).then(|| {
+                (is_set_up(want, facts) && link.mtu != want.mtu).then(|| {
                     let (label, name) = (want.label, &link.name);
                     format!("the {label} port {name} has MTU {}, {} is wanted", link.mtu, want.mtu)
                 })
