@@ -22,6 +22,7 @@ pub mod ui;
 pub mod doctor;
 pub mod plan;
 pub mod playbook;
+pub mod status;
 pub mod steps;
 // What carries it out.
 pub mod cli;
