@@ -6,6 +6,7 @@
 mod health;
 mod nodes;
 mod render;
+mod table;
 
 #[cfg(test)]
 mod tests;
@@ -233,14 +234,21 @@ fn last_run(run: &Run, unfinished: bool) -> LastRun {
 }
 
 fn problems(report: &Report) -> Vec<Problem> {
-    let errors = report.found(Severity::Error);
-    errors
-        .flat_map(|outcome| {
-            outcome.findings().iter().map(|finding| Problem {
+    let mut problems = Vec::new();
+    for outcome in report.found(Severity::Error) {
+        for finding in outcome.findings() {
+            let node = finding.node.as_ref();
+            // That a silent node is not Ready either follows from its silence.
+            let is_silent = node.is_some_and(|node| report.unreachable.contains(node));
+            if is_silent && problems.iter().any(|known: &Problem| known.node.as_ref() == node) {
+                continue;
+            }
+            problems.push(Problem {
                 check: outcome.check.id,
-                node: finding.node.clone(),
+                node: node.cloned(),
                 text: finding.text.clone(),
-            })
-        })
-        .collect()
+            });
+        }
+    }
+    problems
 }

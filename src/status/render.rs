@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use comfy_table::{ContentArrangement, Table, presets};
-use unicode_width::UnicodeWidthStr;
-
-use super::{Health, LastRun, NodeRow, NodeState, View};
+use super::{
+    Health, LastRun, NodeRow, NodeState, View,
+    table::{cut, table},
+};
 use crate::{
     doctor::{Ink, clean, paint, wrap},
     events::RunResult,
-    inventory::{EndpointKind, Role},
+    inventory::EndpointKind,
     state::utc,
     ui::{count, list},
 };
@@ -55,14 +55,14 @@ impl Screen {
     }
 
     fn head(&mut self, view: &View) {
-        let simulated = if view.simulated { "  SIMULATED" } else { "" };
+        let simulated = if view.simulated { " (SIMULATED)" } else { "" };
         let ink = match view.health {
             Health::Healthy => Ink::Good,
             Health::Degraded | Health::HalfMade => Ink::Warn,
             Health::Down => Ink::Bad,
             Health::NotMadeYet => Ink::Plain,
         };
-        let title = format!("{}{simulated}  {}: {}", view.cluster, view.health.words(), view.why);
+        let title = format!("{}{simulated} is {}: {}", view.cluster, view.health.words(), view.why);
         for line in wrap(&clean(&title), self.width, 2) {
             self.line(ink, &line);
         }
@@ -231,7 +231,10 @@ impl Screen {
         if !view.problems.is_empty() || !rest.is_empty() {
             let rest = if rest.is_empty() { String::new() } else { rest.join(", ") + "; " };
             let indent = if view.problems.is_empty() { "" } else { "  " };
-            self.line(Ink::Dim, &format!("{indent}{rest}`slipway doctor` says what to do"));
+            let text = format!("{rest}`slipway doctor` says what to do");
+            for line in wrap(&text, self.width.saturating_sub(indent.len()), 0) {
+                self.line(Ink::Dim, &format!("{indent}{line}"));
+            }
         }
     }
 }
@@ -245,21 +248,6 @@ fn ink(state: NodeState) -> Ink {
     }
 }
 
-fn cut(text: &str, columns: usize) -> String {
-    if text.width() <= columns {
-        return text.into();
-    }
-    let mut kept = String::new();
-    for c in text.chars() {
-        kept.push(c);
-        if kept.width() >= columns {
-            kept.pop();
-            break;
-        }
-    }
-    kept + "…"
-}
-
 /// `3 h ago`; no more precise than a glance needs.
 fn ago(now_ms: u64, then_ms: u64) -> String {
     let minutes = now_ms.saturating_sub(then_ms) / 60_000;
@@ -269,85 +257,4 @@ fn ago(now_ms: u64, then_ms: u64) -> String {
         120..2880 => format!("{} h ago", minutes / 60),
         _ => format!("{} days ago", minutes / 1440),
     }
-}
-
-/// How much is said in a row; less where the screen is narrow.
-#[derive(Clone, Copy)]
-struct Wealth {
-    role: bool,
-    os: bool,
-    kernel: bool,
-    disks: bool,
-}
-
-const WEALTHS: [Wealth; 5] = [
-    Wealth { role: true, os: true, kernel: true, disks: true },
-    Wealth { role: false, os: true, kernel: true, disks: true },
-    Wealth { role: false, os: true, kernel: false, disks: true },
-    Wealth { role: false, os: false, kernel: false, disks: true },
-    Wealth { role: false, os: false, kernel: false, disks: false },
-];
-
-/// The header's line and one for each node: as much as fits.
-fn table(rows: &[&NodeRow], width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    for wealth in WEALTHS {
-        lines = table_with(rows, wealth);
-        if lines.iter().all(|line| line.width() <= width) {
-            return lines;
-        }
-    }
-    lines.iter().map(|line| cut(line, width)).collect()
-}
-
-fn table_with(rows: &[&NodeRow], wealth: Wealth) -> Vec<String> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    let mut header = vec!["node", "role", "state", "kubelet", "etcd", "address"];
-    let system = if wealth.os { "system" } else { "kernel" };
-    header.push(system);
-    if wealth.disks {
-        header.push("Ceph disks");
-    }
-    table.set_header(header);
-    for node in rows {
-        table.add_row(cells(node, wealth));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect()
-}
-
-fn cells(node: &NodeRow, wealth: Wealth) -> Vec<String> {
-    let none = || "-".to_string();
-    let star = if node.in_inventory { "" } else { "*" };
-    let role = match (node.role, wealth.role) {
-        (Role::ControlPlane, true) => "control-plane",
-        (Role::ControlPlane, false) => "control",
-        (Role::Worker, _) => "worker",
-    };
-    let kernel = node.kernel.as_deref().map(|kernel| {
-        // `6.17.8` of `6.17.8-arch1-1`.
-        let short = kernel.split('-').next().unwrap_or(kernel);
-        clean(if wealth.kernel { kernel } else { short })
-    });
-    let system = match (&node.os, kernel) {
-        (Some(os), Some(kernel)) if wealth.os => format!("{} {kernel}", clean(os)),
-        (_, kernel) => kernel.unwrap_or_else(none),
-    };
-    let mut cells = vec![
-        format!("{}{star}", node.name),
-        role.into(),
-        node.state.word().into(),
-        node.kubelet.as_ref().map_or_else(none, ToString::to_string),
-        node.etcd.map_or_else(none, |etcd| etcd.word().into()),
-        node.address.map_or_else(none, |address| address.to_string()),
-        system,
-    ];
-    if wealth.disks {
-        cells.push(node.disks.map_or_else(none, |disks| disks.words()));
-    }
-    cells
 }
