@@ -26,6 +26,9 @@ pub mod steps;
 pub mod plan;
 pub mod engine;
 pub mod conduct;
+// What is looked at.
+pub mod doctor;
+pub mod status;
 // Where it begins.
 pub mod sim;
 pub mod cli;

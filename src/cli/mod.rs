@@ -10,6 +10,7 @@ mod exit;
 mod ledger;
 mod output;
 mod playbook;
+mod reading;
 mod schema;
 mod status;
 

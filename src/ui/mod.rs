@@ -107,7 +107,7 @@ impl Size {
     }
 
     /// Never smaller than what the drawing needs to stay readable.
-    fn get(&self) -> (u16, u16) {
+    pub fn get(&self) -> (u16, u16) {
         let (columns, rows) = (self.0)();
         (columns.max(20), rows.max(4))
     }

@@ -1,5 +1,9 @@
 //! How fast the ledger loads and takes records: `cargo bench --bench ledger`.
-#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "a benchmark measures and prints")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a benchmark measures and prints"
+)]
 #![allow(clippy::unwrap_used, clippy::disallowed_macros)]
 
 use std::{path::Path, time::Instant};
