@@ -175,12 +175,30 @@ pub(super) const CLOCK_SYNCHRONISED: Check = Check {
     id: "clock-synchronised",
     family: FAMILY,
     severity: Severity::Error,
-    about: "clocks are synchronised",
-    remedy: "`timedatectl timesync-status` on the node says why not; `slipway bootstrap` turns \
-             synchronisation on, and `ntp` in [network.lan] names other servers",
+    about: "the clocks of the cluster's nodes are synchronised",
+    remedy: "`timedatectl timesync-status` on the node says why not; `ntp` in [network.lan] names \
+             other servers",
     run: |exam| {
-        exam.each_answering(|_, facts| {
-            (!facts.clock.synchronised).then(|| "its clock is not synchronised".into())
+        let none = "no node is in a cluster yet";
+        Exam::each(exam.members(), none, |_, facts| {
+            let wrong = !facts.clock.synchronised;
+            wrong.then(|| "its clock is not synchronised".to_string()).into_iter().collect()
+        })
+    },
+};
+
+/// A machine fresh from the installer synchronises nothing: bootstrap turns that on.
+pub(super) const CLOCK_TO_COME: Check = Check {
+    id: "clock-to-come",
+    family: FAMILY,
+    severity: Severity::Warning,
+    about: "the clocks of nodes that are in no cluster yet are synchronised already",
+    remedy: "nothing has to be done: `slipway bootstrap` turns synchronisation on, and waits for it",
+    run: |exam| {
+        let none = "every node is in the cluster";
+        Exam::each(exam.outsiders(), none, |_, facts| {
+            let wrong = !facts.clock.synchronised;
+            wrong.then(|| "its clock is not synchronised".to_string()).into_iter().collect()
         })
     },
 };

@@ -92,6 +92,7 @@ pub static CHECKS: &[Check] = &[
     hosts::VAR_FREE,
     hosts::HOSTNAME,
     hosts::CLOCK_SYNCHRONISED,
+    hosts::CLOCK_TO_COME,
     hosts::CLOCK_SKEW,
     disks::OS_DISK,
     disks::CEPH_PRESENT,

@@ -66,8 +66,14 @@ const CASES: &[Case] = &[
     (Fresh, "var-free", |f| f.node("node-a").var_free_mb = 9_999, "9999 MB free under /var"),
     (Healthy, "hostname", |f| f.node("node-a").hostname = "archlinux".into(), "is `archlinux`"),
     (
-        Fresh,
+        Healthy,
         "clock-synchronised",
+        |f| f.node("node-b").clock.synchronised = false,
+        "node-b: its clock is not synchronised",
+    ),
+    (
+        Fresh,
+        "clock-to-come",
         |f| f.node("node-b").clock.synchronised = false,
         "node-b: its clock is not synchronised",
     ),
