@@ -7,6 +7,7 @@
 pub mod names;
 pub mod secret;
 pub mod clock;
+pub mod news;
 pub mod events;
 pub mod facts;
 // What people write.

@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::watch;
+use crate::news;
 
 use frames::{AgentEvent, RequestEnd};
 pub use journal::Journal;
@@ -31,7 +31,7 @@ pub struct Agent {
     state: Mutex<State>,
     process: String,
     /// Counts up whenever the state changed.
-    changed: watch::Sender<u64>,
+    changed: news::Sender<()>,
 }
 
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl Agent {
             journal: Mutex::new(journal),
             state: Mutex::new(State::default()),
             process,
-            changed: watch::Sender::new(0),
+            changed: news::Sender::new(()),
         })
     }
 
@@ -75,7 +75,7 @@ impl Agent {
 
     fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.state());
-        self.changed.send_modify(|n| *n += 1);
+        self.changed.set(());
         result
     }
 

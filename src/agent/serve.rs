@@ -254,7 +254,7 @@ impl Agent {
         let mut changed = self.changed.subscribe();
         let mut next = usize::try_from(after).unwrap_or(usize::MAX);
         loop {
-            changed.mark_unchanged();
+            changed.catch_up();
             let (fresh, end) = {
                 let state = self.state();
                 let Some(live) = state.requests.get(&request) else { break };
@@ -269,7 +269,7 @@ impl Agent {
                 return send(wire, &FromAgent::Ended { request, end }).await;
             }
             tokio::select! {
-                _ = changed.changed() => {}
+            biased;
                 frame = wire.next() => match frame {
                     None => return Err(FrameError::Closed),
                     Some(frame) => match decode(&frame?)? {
@@ -280,6 +280,7 @@ impl Agent {
                         }
                     },
                 },
+                _ = changed.changed() => {}
             }
         }
         Ok(())

@@ -375,15 +375,16 @@ async fn watched(
             folds.lock().unwrap_or_else(PoisonError::into_inner).tick();
         }
     };
-    let mut killed = fleet.cell.controller_was_killed();
+    let killed = fleet.cell.controller_was_killed();
     let killed = async {
-        if killed.wait_for(|k| *k).await.is_err() {
+        if killed.wait_for(|k| k.then_some(())).await.is_err() {
             std::future::pending::<()>().await;
         }
     };
     let outcome = tokio::select! {
-        outcome = verb => Some(outcome),
+            biased;
         () = killed => None,
+        outcome = verb => Some(outcome),
         () = ticking => None,
     };
     if outcome.is_none() {
@@ -446,6 +447,7 @@ fn interrupts(runtime: &tokio::runtime::Runtime) -> mpsc::Receiver<()> {
         let Ok(mut terminate) = terminate else { return };
         loop {
             tokio::select! {
+            biased;
                 ctrl_c = tokio::signal::ctrl_c() => if ctrl_c.is_err() { return },
                 _ = terminate.recv() => {}
             }

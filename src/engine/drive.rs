@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{
     outputs::Outputs,
@@ -26,6 +26,7 @@ use crate::{
     clock::Clock,
     events::{Event, Failure, LanePreview, OpRef, OpResult, RunFinished, RunResult},
     names::NodeName,
+    news,
     ops::{Op, Output, sys::SnapshotInfo},
     plan::{Plan, PlannedOp},
 };
@@ -62,7 +63,7 @@ struct Driver {
     job: Job,
     plan: Plan,
     outputs: Mutex<Outputs>,
-    cancel: watch::Sender<bool>,
+    cancel: news::Sender<bool>,
     requests: AtomicU32,
     changed: AtomicU32,
     unchanged: AtomicU32,
@@ -82,7 +83,7 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
         job,
         plan,
         outputs: Mutex::default(),
-        cancel: watch::Sender::new(false),
+        cancel: news::Sender::new(false),
         requests: AtomicU32::new(0),
         changed: AtomicU32::new(0),
         unchanged: AtomicU32::new(0),
@@ -111,7 +112,7 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
                             Step::Woke(segment)
                         }));
                     }
-                    Action::CancelAll => drop(driver.cancel.send_replace(true)),
+                    Action::CancelAll => drop(driver.cancel.set(true)),
                     Action::EndPhase(n, result) => {
                         let phase = driver.plan.phases[n].name.clone();
                         let elapsed_ms = driver.job.clock.now_ms() - phase_began_ms;
@@ -122,10 +123,8 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
             }
         }
         tokio::select! {
-            Some(step) = under_way.next() => inputs.push(match step {
-                Step::Ended(segment, ending) => Input::Ended(segment, ending),
-                Step::Woke(segment) => Input::Woke(segment),
-            }),
+            // In this order, not by lot: the same seed tells the same story.
+            biased;
             Some(()) = interrupts.recv() => {
                 recorder.emit(Event::Interrupted { leaving_at_once: interrupted });
                 if interrupted {
@@ -134,6 +133,10 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
                 interrupted = true;
                 inputs.push(Input::Interrupt);
             }
+            Some(step) = under_way.next() => inputs.push(match step {
+                Step::Ended(segment, ending) => Input::Ended(segment, ending),
+                Step::Woke(segment) => Input::Woke(segment),
+            }),
         }
     };
     drop(under_way);

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{StreamExt, stream};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 
 use super::{
     recorder::Recorder,
@@ -16,6 +16,7 @@ use crate::{
     events::{Event, Failure, OpResult, Refusal},
     facts::NodeFacts,
     names::NodeName,
+    news,
     ops::Op,
     state::Ledger,
     transport::Connector,
@@ -124,7 +125,7 @@ async fn settle(
     for request in requests {
         let mut outcomes = Vec::new();
         // Attached and cancelled at once: what was planned then is planned anew.
-        let (_stop, cancel) = watch::channel(true);
+        let (_stop, cancel) = news::channel(true);
         session
             .attach(&request, cancel, |told| {
                 if let Told::Event(AgentEvent::Finished { op, outcome, .. }) = told {

@@ -145,13 +145,9 @@ impl Scheduler {
                 }
             }
             Input::Ended(segment, ending) => self.ended(segment, ending, &mut actions),
+            // In line again, not sent at once: its node may be at work for another lane by now.
             Input::Woke(segment) => {
-                // What an interruption let rest is not sent again.
-                if self.interrupted {
-                    self.lanes[segment.lane] = LaneState::Waiting { next: segment.from };
-                } else {
-                    self.send(segment, &mut actions);
-                }
+                self.lanes[segment.lane] = LaneState::Waiting { next: segment.from };
             }
             Input::Interrupt => {
                 self.interrupted = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::{SinkExt, StreamExt};
-use tokio::{io::AsyncReadExt, sync::watch};
+use tokio::io::AsyncReadExt;
 
 use crate::{
     agent::frames::{
@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     events::{Failure, RequestId},
     names::NodeName,
+    news,
     transport::{ConnectError, Connector, Stream},
 };
 
@@ -124,7 +125,7 @@ impl Session {
         &mut self,
         request: &RequestId,
         ops: Vec<StepOp>,
-        cancel: watch::Receiver<bool>,
+        cancel: news::Receiver<bool>,
         tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
         let message = |after, generation| ToAgent::Apply {
@@ -140,7 +141,7 @@ impl Session {
     pub async fn attach(
         &mut self,
         request: &RequestId,
-        cancel: watch::Receiver<bool>,
+        cancel: news::Receiver<bool>,
         tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
         let message = |after, _| ToAgent::Attach { request: request.clone(), after, stop: true };
@@ -151,7 +152,7 @@ impl Session {
         &mut self,
         request: &RequestId,
         message: impl Fn(u64, u64) -> ToAgent + Send,
-        mut cancel: watch::Receiver<bool>,
+        mut cancel: news::Receiver<bool>,
         mut tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
         let mut after = 0;
@@ -180,7 +181,7 @@ impl Session {
         request: &RequestId,
         message: &ToAgent,
         after: &mut u64,
-        cancel: &mut watch::Receiver<bool>,
+        cancel: &mut news::Receiver<bool>,
         tell: &mut (impl FnMut(Told) + Send),
     ) -> Result<Result<RequestEnd, Failure>, FrameError> {
         let Some(wire) = &mut self.wire else { return Err(FrameError::Closed) };
@@ -188,12 +189,13 @@ impl Session {
         let mut cancelled = false;
         loop {
             let answer = tokio::select! {
-                answer = next(wire) => answer?,
+            biased;
                 () = wanted(cancel), if !cancelled => {
                     cancelled = true;
                     wire.send(encode(&ToAgent::Cancel { request: request.clone() })?).await?;
                     continue;
                 }
+                answer = next(wire) => answer?,
             };
             match answer {
                 FromAgent::Event { request: of, index, event } if of == *request => {
@@ -228,8 +230,8 @@ impl Session {
 }
 
 /// Returns when a cancellation is wanted; never, when whoever might want one is gone.
-async fn wanted(cancel: &mut watch::Receiver<bool>) {
-    if cancel.wait_for(|c| *c).await.is_err() {
+async fn wanted(cancel: &mut news::Receiver<bool>) {
+    if cancel.wait_for(|c| c.then_some(())).await.is_err() {
         std::future::pending::<()>().await;
     }
 }

@@ -10,16 +10,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{Disk, LedgerError, lock::Lock};
+use crate::news::{self, Receiver, Sender};
 
 /// A record on its way to the disk.
 #[derive(Debug)]
 pub struct Commit {
     /// The record is durable when this many are.
     records: u64,
-    progress: watch::Receiver<Progress>,
+    progress: Receiver<Progress>,
     refused: Option<LedgerError>,
     path: PathBuf,
 }
@@ -28,7 +29,7 @@ pub struct Commit {
 #[derive(Debug)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
-    progress: watch::Receiver<Progress>,
+    progress: Receiver<Progress>,
 }
 
 /// What a disk holds, whole and durable.
@@ -72,7 +73,7 @@ pub(super) fn start(
     let records = written.records;
     let waiting = Waiting { lines: Vec::new(), records, closed: false, failed: None };
     let shared = Arc::new(Shared { path, waiting: Mutex::new(waiting), wake: Notify::new() });
-    let (report, progress) = watch::channel(Progress { records, syncs: 0, failed: None });
+    let (report, progress) = news::channel(Progress { records, syncs: 0, failed: None });
     let task = Task { shared: Arc::clone(&shared), disk: Some(disk), written, _lock: lock, report };
     tokio::spawn(task.run());
     Queue { shared, progress }
@@ -123,11 +124,11 @@ impl Queue {
     /// Waits until a closed queue is empty, and disk and lock are let go.
     pub async fn ended(&self) {
         // Never true: what is waited for is the sender's end.
-        let _ = self.progress.clone().wait_for(|_| false).await;
+        let _ = self.progress.clone().wait_for(|_| None::<()>).await;
     }
 
     pub fn syncs(&self) -> u64 {
-        self.progress.borrow().syncs
+        self.progress.look(|p| p.syncs)
     }
 
     fn commit(&self, records: u64, refused: Option<LedgerError>) -> Commit {
@@ -138,17 +139,19 @@ impl Queue {
 
 impl Commit {
     /// Resolves once the record would survive a loss of power. Need not be awaited.
-    pub async fn durable(mut self) -> Result<(), LedgerError> {
+    pub async fn durable(self) -> Result<(), LedgerError> {
         if let Some(error) = self.refused {
             return Err(error);
         }
-        let reached = |progress: &Progress| progress.records >= self.records;
-        let closed = LedgerError::Closed { path: self.path };
-        match self.progress.wait_for(|p| reached(p) || p.failed.is_some()).await {
-            Ok(progress) if reached(&progress) => Ok(()),
-            Ok(progress) => Err(progress.failed.clone().unwrap_or(closed)),
+        let reached = |progress: &Progress| match &progress.failed {
+            _ if progress.records >= self.records => Some(Ok(())),
+            Some(error) => Some(Err(error.clone())),
+            None => None,
+        };
+        match self.progress.wait_for(reached).await {
+            Ok(result) => result,
             // The runtime went away under the task.
-            Err(_) => Err(closed),
+            Err(news::Closed) => Err(LedgerError::Closed { path: self.path }),
         }
     }
 }
@@ -166,7 +169,7 @@ struct Task {
     disk: Option<Box<dyn Disk>>,
     written: Written,
     _lock: Option<Lock>,
-    report: watch::Sender<Progress>,
+    report: Sender<Progress>,
 }
 
 impl Task {
@@ -178,7 +181,7 @@ impl Task {
                 waiting.failed = Some(error.clone());
                 waiting.lines = Vec::new();
             }
-            self.report.send_modify(|progress| progress.failed = Some(error));
+            self.report.update(|progress| progress.failed = Some(error));
             // The lock is kept: this slipway may still be at work on its nodes.
             while !self.shared.waiting().closed {
                 self.shared.wake.notified().await;
@@ -199,7 +202,7 @@ impl Task {
                 let len = lines.len() as u64;
                 self.commit(lines).await?;
                 self.written = Written { bytes: self.written.bytes + len, records };
-                self.report.send_modify(|progress| {
+                self.report.update(|progress| {
                     progress.records = records;
                     progress.syncs += 1;
                 });

@@ -182,10 +182,11 @@ impl Fleet {
             hide: Arc::new(|_| {}),
             interrupts,
         };
-        let mut killed = self.cell.controller_was_killed();
+        let killed = self.cell.controller_was_killed();
         tokio::select! {
+            biased;
+            _ = killed.wait_for(|k| k.then_some(())) => None,
             outcome = conduct::conduct(&order, means, |_| true) => Some(outcome),
-            _ = killed.wait_for(|k| *k) => None,
         }
     }
 

@@ -10,13 +10,14 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, task::AbortHandle};
+use tokio::task::AbortHandle;
 
 use super::{cluster::FakeCluster, machine::Machine};
 use crate::{
     agent::{Agent, Journal},
     clock::Clock,
     names::{NodeName, StepName},
+    news,
     ops::sys::Moment,
     state::{MemDisk, Tear},
 };
@@ -150,7 +151,7 @@ pub struct WorldCell {
     journals: Mutex<BTreeMap<NodeName, MemDisk>>,
     faults: Mutex<Box<dyn Faults>>,
     points: AtomicU64,
-    controller_killed: watch::Sender<bool>,
+    controller_killed: news::Sender<bool>,
     persist: Option<Persist>,
 }
 
@@ -173,7 +174,7 @@ impl WorldCell {
             journals: Mutex::new(journals),
             faults: Mutex::new(faults),
             points: AtomicU64::new(0),
-            controller_killed: watch::Sender::new(false),
+            controller_killed: news::Sender::new(false),
             persist,
         })
     }
@@ -307,15 +308,15 @@ impl WorldCell {
     }
 
     pub fn kill_controller(&self) {
-        self.controller_killed.send_replace(true);
+        self.controller_killed.set(true);
     }
 
-    pub fn controller_was_killed(&self) -> watch::Receiver<bool> {
+    pub fn controller_was_killed(&self) -> news::Receiver<bool> {
         self.controller_killed.subscribe()
     }
 
     pub fn forget_kill(&self) {
-        self.controller_killed.send_replace(false);
+        self.controller_killed.set(false);
     }
 
     fn bury(&self, node: &NodeName) {

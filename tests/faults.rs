@@ -1,0 +1,359 @@
+//! What a run does when things go wrong in the ways that an inventory can ask for.
+
+mod fleet;
+
+use std::collections::BTreeSet;
+
+use fleet::{Fleet, Typed, inventory, result, simulated};
+use slipway::{
+    events::{Event, OpResult},
+    facts::Contents,
+    inventory::{SimFault, SimFaultAt, SimFaultKind},
+    sim::Listed,
+    state::MemDisk,
+};
+use tokio::sync::mpsc;
+
+fn fault(kind: SimFaultKind) -> SimFault {
+    SimFault {
+        node: Some("node-b".parse().unwrap()),
+        step: None,
+        kind,
+        at: SimFaultAt::Middle,
+        times: 1,
+        seconds: None,
+    }
+}
+
+fn with(fleet: &Fleet, faults: Vec<SimFault>) {
+    fleet.cell.set_faults(Box::new(Listed::new(faults)));
+}
+
+fn bootstrap() -> Typed {
+    Typed::new("bootstrap")
+}
+
+/// Ops that ended as changed, by place; an op that ends twice is a bug.
+fn changed_once(fleet: &Fleet) {
+    let mut seen = BTreeSet::new();
+    for event in fleet.heard() {
+        if let Event::OpFinished { op, result: OpResult::Changed(_), .. } = event {
+            assert!(
+                seen.insert((op.phase.clone(), op.lane.clone(), op.index)),
+                "{op:?} ended twice"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_rides_out_what_passes() {
+    let passing = [
+        SimFaultKind::DropConnection,
+        SimFaultKind::KillAgent,
+        SimFaultKind::Reboot,
+        SimFaultKind::PowerCut,
+        SimFaultKind::Slow,
+    ];
+    for kind in passing {
+        for at in [SimFaultAt::Before, SimFaultAt::Middle, SimFaultAt::After] {
+            for step in ["packages", "network", "containerd", "images"] {
+                simulated(async {
+                    let mut fleet = Fleet::fresh(inventory(3), 1);
+                    let listed = SimFault { at, step: Some(step.into()), ..fault(kind) };
+                    with(&fleet, vec![listed]);
+                    let came = fleet.type_(&bootstrap()).await;
+                    assert_eq!(result(&came), "changed", "{kind:?} {at:?} {step}");
+                    changed_once(&fleet);
+                    assert!(fleet.cell.world().struck.values().any(|n| *n == 1), "it struck");
+                    assert_eq!(result(&fleet.type_(&bootstrap()).await), "unchanged");
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_connection_shows_the_outcome_once() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let step = Some("os-update".to_string());
+        with(&fleet, vec![SimFault { step, ..fault(SimFaultKind::DropConnection) }]);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        let heard = fleet.heard();
+        let lost = heard
+            .iter()
+            .any(|e| matches!(e, Event::NodeLost { node, .. } if node.as_str() == "node-b"));
+        assert!(lost, "the loss was told");
+        changed_once(&fleet);
+    });
+}
+
+#[test]
+fn an_op_that_fails_for_good_stops_the_run_and_names_everything() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let step = Some("packages".to_string());
+        with(&fleet, vec![SimFault { step, times: 0, ..fault(SimFaultKind::Fail) }]);
+        let came = fleet.type_(&bootstrap()).await;
+        let Some(slipway::conduct::Outcome::Ran(_, run)) = &came else { panic!("{came:?}") };
+        assert_eq!(run.failures.len(), 1, "{:?}", run.failures);
+        let failure = &run.failures[0];
+        assert_eq!(failure.node.as_ref().unwrap().as_str(), "node-b");
+        assert_eq!(failure.phase.as_ref().unwrap().as_str(), "host-prep");
+        assert_eq!(failure.step.as_ref().unwrap().as_str(), "packages");
+        assert!(!failure.causes.is_empty() && !failure.what.is_empty());
+        // The others went on as far as the phase allows, and no further.
+        let phases: Vec<String> = fleet
+            .heard()
+            .into_iter()
+            .filter_map(|e| match e {
+                Event::PhaseStarted { phase, .. } => Some(phase.to_string()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(phases, ["connect", "preflight", "host-prep"]);
+        with(&fleet, vec![]);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "unchanged");
+    });
+}
+
+#[test]
+fn a_full_disk_says_so_and_the_same_command_goes_on() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let step = Some("images".to_string());
+        with(&fleet, vec![SimFault { step, times: 0, ..fault(SimFaultKind::DiskFull) }]);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("No space left"), "{came}");
+        with(&fleet, vec![]);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+    });
+}
+
+#[test]
+fn a_clock_that_is_off_stops_before_kubernetes() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        with(&fleet, vec![SimFault { seconds: Some(3600), ..fault(SimFaultKind::ClockSkew) }]);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("the clock is synchronised"), "{came}");
+        assert!(fleet.cell.world().clusters.is_empty());
+    });
+}
+
+#[test]
+fn a_disk_that_fills_between_plan_and_run_is_not_touched() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        with(&fleet, vec![fault(SimFaultKind::StaleFacts)]);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("appeared-meanwhile"), "{came}");
+        assert!(fleet.cell.world().machines.values().flat_map(|m| &m.disks).all(|d| !d.cleared));
+    });
+}
+
+/// Puts a filesystem on the first Ceph disk of node-b.
+fn lay_photos(fleet: &Fleet) {
+    fleet.cell.change(&"node-b".parse().unwrap(), |machine| {
+        let disk = machine.disks.iter_mut().find(|d| d.serial.as_str() == "SIM0W200003").unwrap();
+        let label = Some("photos".to_string());
+        disk.contents = vec![Contents::Filesystem { kind: "ext4".into(), label }];
+    });
+}
+
+fn cleared(fleet: &Fleet) -> Vec<String> {
+    let world = fleet.cell.world();
+    let disks = world.machines.values().flat_map(|m| &m.disks);
+    disks.filter(|d| d.cleared).map(|d| d.serial.to_string()).collect()
+}
+
+#[test]
+fn a_disk_with_anything_on_it_is_cleared_only_when_named() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        lay_photos(&fleet);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.starts_with("stopped") && came.contains("photos"), "{came}");
+        assert!(fleet.cell.world().machines.values().all(|m| m.packages.len() == 3), "untouched");
+        let other = Typed { wipe: vec!["SIM0W200004"], ..bootstrap() };
+        let came = result(&fleet.type_(&other).await);
+        assert!(came.starts_with("stopped"), "another disk's approval is no approval: {came}");
+        assert!(cleared(&fleet).is_empty());
+        let right = Typed { wipe: vec!["SIM0W200003"], ..bootstrap() };
+        assert_eq!(result(&fleet.type_(&right).await), "changed");
+        assert_eq!(cleared(&fleet), ["SIM0W200003"]);
+        let approved = fleet
+            .heard()
+            .iter()
+            .any(|e| matches!(e, Event::DiskApproved { shown, .. } if shown.contains("photos")));
+        assert!(approved, "the approval is on record, with what was shown");
+    });
+}
+
+#[test]
+fn a_cut_clearing_is_finished_by_the_same_run_and_no_other_disk_is_touched() {
+    let right = Typed { wipe: vec!["SIM0W200003"], ..bootstrap() };
+    let points = simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        lay_photos(&fleet);
+        assert_eq!(result(&fleet.type_(&right).await), "changed");
+        fleet.cell.points()
+    });
+    // The storage phase lies in the first half; every point of it, controller and node.
+    for point in 0..points / 2 {
+        simulated(async {
+            let mut fleet = Fleet::fresh(inventory(3), 1);
+            lay_photos(&fleet);
+            fleet.crash_at(Some((point, slipway::sim::Victim::Node)));
+            let mut came = result(&fleet.type_(&right).await);
+            fleet.crash_at(None);
+            for _ in 0..3 {
+                if came == "changed" {
+                    break;
+                }
+                fleet.cell.clock.sleep_ms(90_000).await;
+                came = result(&fleet.type_(&right).await);
+            }
+            assert_eq!(came, "changed", "point {point}");
+            assert_eq!(cleared(&fleet), ["SIM0W200003"], "point {point}");
+            assert!(fleet.cell.world().violations.is_empty());
+        });
+    }
+}
+
+#[test]
+fn two_operators_take_turns() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        // The first operator's controller dies in the middle and leaves its lease behind.
+        fleet.crash_at(Some((100, slipway::sim::Victim::Controller)));
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "killed");
+        fleet.cell.hang_up();
+        fleet.cell.forget_kill();
+        fleet.crash_at(None);
+        let first = std::mem::replace(&mut fleet.ledger, MemDisk::new());
+        // While an op of theirs runs, not even by force.
+        let force = Typed { take_lease: true, ..bootstrap() };
+        let came = result(&fleet.type_(&force).await);
+        assert!(came.contains("holds it"), "{came}");
+        fleet.cell.clock.sleep_ms(300_000).await;
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("holds it"), "a lease is not taken silently: {came}");
+        assert_eq!(result(&fleet.type_(&force).await), "changed");
+        // The second one released it; the first may come back, by its own name.
+        fleet.ledger = first;
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "unchanged");
+    });
+}
+
+#[test]
+fn the_first_interrupt_ends_at_a_boundary_and_the_same_command_goes_on() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let (send, receive) = mpsc::channel(1);
+        let clock = fleet.cell.clock;
+        tokio::spawn(async move {
+            clock.sleep_ms(20_000).await;
+            let _ = send.send(()).await;
+            std::future::pending::<()>().await;
+        });
+        let came = result(&fleet.type_with(&bootstrap(), receive).await);
+        assert!(came.starts_with("Interrupted"), "{came}");
+        let count = |test: fn(&Event) -> bool| fleet.heard().iter().filter(|e| test(e)).count();
+        let started = count(|e| matches!(e, Event::OpStarted { .. }));
+        let finished = count(|e| matches!(e, Event::OpFinished { .. }));
+        assert_eq!(started, finished, "every op that began came to its end");
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        changed_once(&fleet);
+    });
+}
+
+#[test]
+fn a_plan_binds_until_it_is_done() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let hash = fleet.plan(&bootstrap()).await.hash;
+        let wrong = Typed { expect_plan: Some("0000000000000000".into()), ..bootstrap() };
+        let came = result(&fleet.type_(&wrong).await);
+        assert!(came.contains("was expected"), "{came}");
+        let bound = Typed { expect_plan: Some(hash), ..bootstrap() };
+        // Killed in the middle: what is left is part of what was shown.
+        fleet.crash_at(Some((600, slipway::sim::Victim::Controller)));
+        assert_eq!(result(&fleet.type_(&bound).await), "killed");
+        fleet.lose_unsynced();
+        fleet.crash_at(None);
+        fleet.cell.clock.sleep_ms(120_000).await;
+        assert_eq!(result(&fleet.type_(&bound).await), "changed");
+    });
+}
+
+/// Everything at once, as an edited playbook might wish it.
+#[test]
+fn gates_do_not_come_from_the_playbook() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let plan = fleet.plan(&bootstrap()).await;
+        let join = plan.phases.iter().find(|p| p.name.as_str() == "control-plane-join").unwrap();
+        for lane in &join.lanes {
+            let titles: Vec<String> = lane.ops.iter().map(|o| o.op.title()).collect();
+            let at = titles.iter().position(|t| t == "kubeadm join").unwrap();
+            assert_eq!(titles[at - 2], "etcd gate");
+            assert_eq!(titles[at - 1], "etcd snapshot");
+            assert_eq!(titles[at + 1], "etcd gate");
+        }
+        fleet.type_(&bootstrap()).await;
+    });
+}
+
+#[test]
+fn a_dead_control_plane_is_removed_and_a_live_quorum_is_never_lowered() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        fleet.cell.cut_power(&"node-b".parse().unwrap(), None);
+        let upgrade = Typed { to: Some("1.37.0"), ..Typed::new("upgrade") };
+        let came = result(&fleet.type_(&upgrade).await);
+        assert!(came.starts_with("stopped"), "no upgrade with a member away: {came}");
+        let remove = Typed { target: Some("node-b"), ..Typed::new("remove-node") };
+        assert_eq!(result(&fleet.type_(&remove).await), "changed");
+        let again = Typed { target: Some("node-a"), ..Typed::new("remove-node") };
+        let came = result(&fleet.type_(&again).await);
+        let world = fleet.cell.world();
+        let voters = world.clusters.values().next().unwrap().voters();
+        assert!(voters >= 1, "{came}");
+        assert!(world.violations.is_empty(), "{:?}", world.violations);
+    });
+}
+
+#[test]
+fn reset_frees_the_name_for_a_new_cluster() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        fleet.cell.expect_teardown(true);
+        assert_eq!(result(&fleet.type_(&Typed::new("reset")).await), "changed");
+        assert_eq!(result(&fleet.type_(&Typed::new("reset")).await), "unchanged");
+        assert!(fleet.ledger().identity().is_none());
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+    });
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    let tell = |seed: u64| {
+        simulated(async {
+            let mut fleet = Fleet::fresh(inventory(3), seed);
+            with(&fleet, vec![SimFault { node: None, ..fault(SimFaultKind::PowerCut) }]);
+            let came = result(&fleet.type_(&bootstrap()).await);
+            let heard: Vec<String> = fleet.heard().iter().map(|e| format!("{e:?}")).collect();
+            (came, heard, fleet.cell.points())
+        })
+    };
+    let (first, second) = (tell(3), tell(3));
+    for (a, b) in first.1.iter().zip(&second.1) {
+        assert_eq!(a, b);
+    }
+    assert_eq!((first.0, first.2), (second.0, second.2));
+}
