@@ -1,5 +1,11 @@
 //! The rules of the layout, kept by reading the source: who may know whom.
-#![allow(clippy::disallowed_methods, clippy::disallowed_macros, reason = "tests read files")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests read files"
+)]
 
 use std::{fs, path::Path};
 

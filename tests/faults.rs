@@ -1,4 +1,11 @@
 //! What a run does when things go wrong in the ways that an inventory can ask for.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test makes files, prints, and ends by panicking"
+)]
 
 mod fleet;
 

@@ -10,6 +10,8 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
+    clippy::unwrap_used,
+    clippy::expect_used,
     reason = "tests make files and print"
 )]
 

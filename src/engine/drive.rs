@@ -112,7 +112,7 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
                             Step::Woke(segment)
                         }));
                     }
-                    Action::CancelAll => drop(driver.cancel.set(true)),
+                    Action::CancelAll => driver.cancel.set(true),
                     Action::EndPhase(n, result) => {
                         let phase = driver.plan.phases[n].name.clone();
                         let elapsed_ms = driver.job.clock.now_ms() - phase_began_ms;

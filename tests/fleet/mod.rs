@@ -1,5 +1,6 @@
 //! A simulated fleet for tests: all in memory, everything repeatable from a seed.
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends by panicking")]
 
 use std::{
     collections::BTreeMap,
