@@ -109,13 +109,13 @@ fn drive(
                 }
             }
         }
-        if !waiting.is_empty() && (running.is_empty() || dice() % 3 == 0) {
+        if !waiting.is_empty() && (running.is_empty() || dice().is_multiple_of(3)) {
             inputs.push(Input::Woke(waiting.remove(dice() as usize % waiting.len())));
         } else if !running.is_empty() {
             let segment = running.remove(dice() as usize % running.len());
             let roll = dice();
             let key = (segment.phase, segment.lane);
-            let ending = if interrupted && roll % 2 == 0 {
+            let ending = if interrupted && roll.is_multiple_of(2) {
                 Ending::Cancelled
             } else if roll >= 230 {
                 let at = segment.from + dice() as usize % (segment.to - segment.from);
