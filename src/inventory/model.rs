@@ -395,7 +395,7 @@ pub(super) mod defaults {
         "1G".into()
     }
     pub fn speed() -> u32 {
-        60
+        20
     }
     pub fn once() -> u32 {
         1

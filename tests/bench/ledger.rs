@@ -2,9 +2,9 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
+    clippy::unwrap_used,
     reason = "a benchmark measures and prints"
 )]
-#![allow(clippy::unwrap_used, clippy::disallowed_macros)]
 
 use std::{path::Path, time::Instant};
 
