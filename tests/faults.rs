@@ -140,6 +140,40 @@ fn a_full_disk_says_so_and_the_same_command_goes_on() {
 }
 
 #[test]
+fn an_op_that_takes_too_long_is_given_up_and_says_so() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let step = Some("packages".to_string());
+        let slow = SimFault { step, seconds: Some(7200), times: 0, ..fault(SimFaultKind::Slow) };
+        with(&fleet, vec![slow]);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("it took longer than 900 s"), "{came}");
+        let retries =
+            fleet.heard().iter().filter(|e| matches!(e, Event::RetryScheduled { .. })).count();
+        assert_eq!(retries, 3, "an op that may be repeated is, and not for ever");
+    });
+}
+
+#[test]
+fn part_of_a_fleet_is_prepared_but_makes_no_cluster() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let part = Typed { on: vec!["node-b"], ..bootstrap() };
+        let came = result(&fleet.type_(&part).await);
+        assert!(came.contains("there is no cluster yet"), "{came}");
+        assert!(fleet.cell.world().clusters.is_empty());
+        let join = Typed { target: Some("node-b"), ..Typed::new("join-node") };
+        let came = result(&fleet.type_(&join).await);
+        assert!(came.contains("there is no cluster yet"), "{came}");
+        let first = Typed { on: vec!["node-a"], ..bootstrap() };
+        assert_eq!(result(&fleet.type_(&first).await), "changed");
+        assert_eq!(result(&fleet.type_(&part).await), "changed");
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "unchanged");
+    });
+}
+
+#[test]
 fn a_clock_that_is_off_stops_before_kubernetes() {
     simulated(async {
         let mut fleet = Fleet::fresh(inventory(3), 1);

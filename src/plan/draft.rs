@@ -87,8 +87,8 @@ fn selected<'a>(scene: &Scene<'a>, phase: &Phase, scope: &Scope) -> Vec<&'a Node
     let wanted = |node: &Node| {
         scope.only.is_empty()
             || scope.only.contains(&node.name)
-            // Acting for the others is not a change of its own.
-            || phase.nodes == Selector::FirstControlPlane
+            // Acting for the others is not a change of its own; making the cluster would be.
+            || (phase.nodes == Selector::FirstControlPlane && scene.api().is_some())
     };
     scene.inventory.nodes.iter().filter(|n| fits(n) && known(n) && wanted(n)).collect()
 }

@@ -2,7 +2,7 @@
 //! left is healed first. The planner drops what serves a join when the join holds already.
 
 use crate::{
-    events::Refusal,
+    events::{Failure, Refusal},
     facts::NodeFacts,
     inventory::Node,
     names::NodeName,
@@ -24,6 +24,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         return Ok(Vec::new());
     }
     let facts = known::facts_of(scene, node)?;
+    there_is_a_cluster(scene, node)?;
     let acting = scene.acting(Some(&node.name));
     is_not_another_clusters(scene, node, facts, &acting)?;
     let control_plane = is_control_plane(node);
@@ -56,6 +57,20 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         ),
     ]);
     Ok(drafts)
+}
+
+/// It was made before, or this very run makes it first.
+fn there_is_a_cluster(scene: &Scene, node: &Node) -> Result<(), Refused> {
+    let first = scene.initialiser();
+    let only = &scene.wish.only;
+    let made_now = scene.wish.verb == "bootstrap" && (only.is_empty() || only.contains(&first));
+    if made_now || scene.cluster_exists() {
+        return Ok(());
+    }
+    let why = format!("there is no cluster yet, and this run does not make one on {first}");
+    Err(Box::new(Failure::new(format!("let {} join", node.name), why).on(&node.name).hint(
+        "`slipway bootstrap` makes the cluster; with --on, name the first control plane too",
+    )))
 }
 
 /// Only the members themselves can say so; while nobody answers, data counts as a vote.
