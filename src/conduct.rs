@@ -22,7 +22,7 @@ use crate::{
     inventory::Inventory,
     names::{NodeName, Serial},
     ops::Op,
-    plan::{Plan, Scope, assemble, draft},
+    plan::{Plan, Scope, Verdict, assemble, draft},
     playbook::Playbook,
     state::Ledger,
     steps::{Memory, Scene, Wish},
@@ -98,13 +98,17 @@ pub async fn plan_only(
 
 /// `ask` is shown the plan and says whether to go on.
 pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) -> bool) -> Outcome {
-    let Means { connector, clock, ledger, recorder, keep_snapshot, hide, interrupts } = means;
+    let Means { connector, clock, ledger, recorder, keep_snapshot, hide, mut interrupts } = means;
     let holder = ledger.holder().unwrap_or("nobody").to_string();
     let purpose = Purpose::Change { holder: holder.clone(), force: order.force_lease };
     let (needed, all) = contacts(order);
     let nodes: Vec<NodeName> = all.into_iter().collect();
     let told = Some((&recorder, &ledger));
-    let prepared = engine::prepare(connector, clock, &nodes, &purpose, order.parallel, told).await;
+    let prepared = tokio::select! {
+        biased;
+        Some(()) = interrupts.recv() => return Outcome::Declined,
+        prepared = engine::prepare(connector, clock, &nodes, &purpose, order.parallel, told) => prepared,
+    };
     let stopped = |failures| Outcome::Stopped(failures);
     let (failures, notes) = missing(&prepared, &needed);
     if !failures.is_empty() {
@@ -112,7 +116,15 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         let _ = recorder.flush().await;
         return stopped(failures);
     }
-    let mut plan = match planned(order, &prepared, &ledger).await {
+    let planned = tokio::select! {
+        biased;
+        Some(()) = interrupts.recv() => {
+            release(&prepared.sessions).await;
+            return Outcome::Declined;
+        }
+        planned = planned(order, &prepared, &ledger) => planned,
+    };
+    let mut plan = match planned {
         Ok(plan) => plan,
         Err(failures) => {
             release(&prepared.sessions).await;
@@ -146,8 +158,12 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         hide,
     };
     let run = engine::run(plan.clone(), job, interrupts).await;
-    let whole_reset =
-        order.wish.verb == "reset" && order.scope.only.is_empty() && order.scope.until.is_none();
+    let everybody = order
+        .inventory
+        .nodes
+        .iter()
+        .all(|n| order.scope.only.is_empty() || order.scope.only.contains(&n.name));
+    let whole_reset = order.wish.verb == "reset" && everybody && order.scope.until.is_none();
     if whole_reset && run.result == RunResult::Done {
         let ca_fingerprint = ledger.identity().map(|i| i.ca_fingerprint.clone());
         recorder.emit(Event::ClusterRetired { ca_fingerprint });
@@ -162,7 +178,14 @@ fn missing(prepared: &Prepared, needed: &BTreeSet<NodeName>) -> (Vec<Failure>, V
     for (node, failure) in &prepared.failures {
         // A lease that somebody else holds is no accident: it stops the run, wherever it is.
         if needed.contains(node) || failure.refusal == Some(Refusal::Lease) {
-            failures.push(failure.clone());
+            let mut failure = failure.clone();
+            if failure.refusal.is_none() && needed.len() > 1 {
+                let hint = failure.hint.take().map(|h| format!("{h} ")).unwrap_or_default();
+                failure.hint = Some(format!(
+                    "{hint}To go on without it: --on the others, or take it out of the inventory"
+                ));
+            }
+            failures.push(failure);
         } else {
             notes.push(format!("{failure}; the run goes on without it"));
         }
@@ -193,6 +216,7 @@ async fn planned(
     let finds = engine::observe(&prepared.sessions, asked, order.parallel).await?;
     let mut plan = assemble(&scene, draft, &finds);
     plan.notes.extend(version_note(&scene));
+    plan.notes.extend(unfinished_notes(&scene));
     Ok(plan)
 }
 
@@ -202,6 +226,32 @@ fn version_note(scene: &Scene) -> Option<String> {
     (scene.wish.to.is_none() && runs != wanted).then(|| {
         format!("the cluster runs Kubernetes {runs}, the inventory says {wanted}: only `slipway upgrade --to` moves a cluster; set cluster.kubernetes to what it runs")
     })
+}
+
+/// What another verb began and did not end, and what will come back by itself.
+fn unfinished_notes(scene: &Scene) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let (Some(target), "remove-node") = (&scene.wish.target, scene.wish.verb.as_str()) {
+        notes.push(format!(
+            "{target} is still in the inventory: take it out, or the next bootstrap joins it again"
+        ));
+        if scene.facts_of(target).is_none() {
+            notes.push(format!("{target} does not answer and still carries the cluster's keys: once it is on, `slipway reset --on {target}`"));
+        }
+    }
+    let Some(api) = scene.api() else { return notes };
+    if scene.wish.verb != "upgrade" {
+        for node in api.nodes.iter().filter(|n| n.kubelet != api.version) {
+            notes.push(format!(
+                "{} runs kubelet {}, the cluster {}: `slipway upgrade --to {}` goes on",
+                node.name, node.kubelet, api.version, api.version
+            ));
+        }
+        for node in api.nodes.iter().filter(|n| n.cordoned_by_us) {
+            notes.push(format!("{} is still cordoned by a run that did not end", node.name));
+        }
+    }
+    notes
 }
 
 /// What the ledger knows and the nodes cannot contradict.
@@ -253,12 +303,19 @@ fn remembered(
 /// `--expect-plan` binds: to this plan, or to what is left of it where a run was cut off.
 fn expected(order: &Order, plan: &Plan, ledger: &Ledger) -> Result<(), Failure> {
     let Some(expected) = &order.expect_plan else { return Ok(()) };
-    if plan.hash == *expected {
+    if is_hash(&plan.hash, expected) {
         return Ok(());
     }
-    let resumed = ledger.unfinished(&order.wish.verb).filter(|run| run.plan_hash == *expected);
+    // The same command after it has done its work: nothing is left of what was expected.
+    let last = ledger.last_run().filter(|run| run.verb == order.wish.verb);
+    if plan.counts().change == 0 && last.is_some_and(|run| is_hash(&run.plan_hash, expected)) {
+        return Ok(());
+    }
+    let resumed =
+        ledger.unfinished(&order.wish.verb).filter(|run| is_hash(&run.plan_hash, expected));
     if let Some(run) = resumed
-        && plan.ops().all(|(_, _, op)| run.decided(&op.decision))
+        // What is left, and disks that are blank by now: nothing that was not shown.
+        && plan.ops().all(|(_, _, op)| run.decided(&op.decision) || op.verdict == Verdict::Holds)
     {
         return Ok(());
     }
@@ -269,6 +326,11 @@ fn expected(order: &Order, plan: &Plan, ledger: &Ledger) -> Result<(), Failure> 
     .refused(Refusal::Plan)
     .left("nothing was changed anywhere")
     .hint("look at the plan again with `--plan`, then expect that one"))
+}
+
+/// A hash may be shortened, as screens do, but not to a few letters.
+pub fn is_hash(hash: &str, expected: &str) -> bool {
+    expected.len() >= 8 && hash.starts_with(expected)
 }
 
 /// Everything that must be on record before the first op: approvals, identity, the run itself.

@@ -176,6 +176,9 @@ impl Story {
             if cluster.nodes.len() != self.nodes {
                 return Err(format!("{} nodes, {} wanted", cluster.nodes.len(), self.nodes));
             }
+            if let Some(silent) = cluster.nodes.iter().find(|(_, n)| n.noout) {
+                return Err(format!("{} was left with noout", silent.0));
+            }
             if let Some(cordoned) = cluster.nodes.iter().find(|(_, n)| n.cordoned) {
                 return Err(format!("{} was left cordoned", cordoned.0));
             }

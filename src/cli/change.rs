@@ -25,7 +25,7 @@ use crate::{
     inventory::{self, Loaded},
     names::{NodeName, PhaseName, Version},
     plan::{self, Plan, Scope, render::Shown},
-    playbook::{Playbook, Playbooks, Selector},
+    playbook::{Phase, Playbook, Playbooks, Selector},
     sim,
     state::{self, Ledger, Opened, Opening, StateDir, Writer},
     steps::{STEPS, Wish},
@@ -69,7 +69,10 @@ struct Verb<'a> {
 impl<'a> Verb<'a> {
     /// Everything that can be wrong before anything is contacted.
     fn new(global: &'a Global, verb: &str, change: &'a Change) -> Result<Self, Error> {
-        let loaded = context::inventory(global)?;
+        // What is about to be an error is not said as a warning first.
+        let loaded = context::inventory_with(global, |loaded| {
+            verb != "bootstrap" || !inventory::check_for_bootstrap(&loaded.checked).has_errors()
+        })?;
         let steps: Vec<&str> = STEPS.iter().map(|s| s.name).collect();
         let playbook = Playbooks::open(global.playbooks.as_deref())?.load(verb, &steps)?;
         if let Some(until) = &change.until {
@@ -84,13 +87,21 @@ impl<'a> Verb<'a> {
             destroy_osd: change.destroy_osd.iter().cloned().collect(),
         };
         check_disks(&loaded, &wish)?;
+        check_targets(&playbook, verb)?;
         let scope = Scope { only: wish.only.clone(), until: change.until.clone() };
         Ok(Self { global, loaded, playbook, wish, scope, change, mode: context::mode(global) })
     }
 
     fn target(mut self, name: &NodeName) -> Result<Self, Error> {
-        if self.loaded.inventory.node(name).is_none() {
+        let Some(node) = self.loaded.inventory.node(name) else {
             return Err(context::unknown_node(&self.loaded.inventory, name));
+        };
+        let named = self.wish.wipe.iter().chain(self.wish.destroy_osd.keys());
+        if let Some(serial) = named.clone().find(|s| !node.disks.ceph.contains(s)) {
+            return Err(Error::usage(
+                format!("{serial} is no disk of {name}"),
+                "`join-node` clears disks of the node that joins, and no others",
+            ));
         }
         if !self.global.on.is_empty() {
             return Err(Error::usage(
@@ -122,19 +133,6 @@ impl<'a> Verb<'a> {
     }
 
     fn go(self, plan_only: bool) -> Result<Exit, Error> {
-        let targeted =
-            |p: &crate::playbook::Phase| matches!(p.nodes, Selector::Target | Selector::Remaining);
-        if self.wish.target.is_none()
-            && let Some(phase) = self.playbook.phases.iter().find(|p| targeted(p))
-        {
-            return Err(Error::usage(
-                format!(
-                    "phase `{}` is for the node that a verb names, and `{}` names none",
-                    phase.name, self.wish.verb
-                ),
-                "use another value of `nodes` in that playbook",
-            ));
-        }
         if plan_only { self.plan() } else { self.run() }
     }
 
@@ -173,7 +171,7 @@ impl<'a> Verb<'a> {
             return Err(Error::failures(plan.refusals, None));
         }
         if let Some(expected) = &self.change.expect_plan
-            && *expected != plan.hash
+            && !conduct::is_hash(&plan.hash, expected)
         {
             return Err(Error::text(
                 Exit::Refused,
@@ -206,6 +204,11 @@ impl<'a> Verb<'a> {
             ));
         }
         let dir = StateDir::open(&self.global.state_dir)?;
+        if let Some(warning) = dir.warning()
+            && self.mode != Mode::Json
+        {
+            output::err(&format!("warning: {warning}\n"));
+        }
         let fleet = context::fleet(self.global, &self.loaded.inventory, &dir, true)?;
         let cluster = &self.loaded.inventory.cluster.name;
         let now_ms = fleet.clock.now_ms();
@@ -240,7 +243,7 @@ impl<'a> Verb<'a> {
                 level: Level::Warning,
                 node: None,
                 text: format!(
-                    "the ledger's last line was torn by a crash, and set aside: line {}, {} bytes",
+                    "the ledger's last line was torn by a crash, and cut off: line {}, {} bytes",
                     torn.line, torn.bytes
                 ),
                 hint: None,
@@ -265,9 +268,12 @@ impl<'a> Verb<'a> {
         {
             // The made-up clock is the runtime's: outside it, time would be the wall's.
             let _inside = runtime.enter();
-            sim::leave(&fleet.cell, &dir.sim())?;
+            folds.lock().unwrap_or_else(PoisonError::into_inner).finish();
+            // Told, but not in the run's place: how that ended is what counts.
+            if let Err(error) = sim::leave(&fleet.cell, &dir.sim()) {
+                Error::from(error).show(self.mode);
+            }
         }
-        folds.lock().unwrap_or_else(PoisonError::into_inner).finish();
         match outcome {
             None => Err(Error::text(
                 Exit::Failed,
@@ -334,9 +340,32 @@ fn check_until(playbook: &Playbook, until: &PhaseName) -> Result<(), Error> {
     Err(Error::usage(format!("playbook `{}` has no phase `{until}`", playbook.name), hint))
 }
 
+/// `target` means a node only where the verb names one.
+fn check_targets(playbook: &Playbook, verb: &str) -> Result<(), Error> {
+    let targeted = |p: &&Phase| matches!(p.nodes, Selector::Target | Selector::Remaining);
+    let names_one = matches!(verb, "join-node" | "remove-node");
+    match playbook.phases.iter().find(targeted) {
+        Some(phase) if !names_one => Err(Error::usage(
+            format!(
+                "phase `{}` is for the node that a verb names, and `{verb}` names none",
+                phase.name
+            ),
+            "use another value of `nodes` in that playbook",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// A serial that is nobody's Ceph disk approves nothing; most likely it is a slip.
 fn check_disks(loaded: &Loaded, wish: &Wish) -> Result<(), Error> {
     let inventory = &loaded.inventory;
+    let approves = !wish.wipe.is_empty() || !wish.destroy_osd.is_empty();
+    if approves && matches!(wish.verb.as_str(), "upgrade" | "remove-node") {
+        return Err(Error::usage(
+            format!("`{}` clears no disks, so there is nothing to approve", wish.verb),
+            "`slipway reset --on NODE --wipe-disk SERIAL` clears a disk of a node that has left",
+        ));
+    }
     let ceph: BTreeSet<_> = inventory.nodes.iter().flat_map(|n| &n.disks.ceph).collect();
     for serial in wish.wipe.iter().chain(wish.destroy_osd.keys()) {
         if ceph.contains(serial) {
@@ -443,13 +472,17 @@ fn snapshot_keeper(dir: &StateDir) -> Result<crate::engine::drive::KeepSnapshot,
 fn interrupts(runtime: &tokio::runtime::Runtime) -> mpsc::Receiver<()> {
     let (send, receive) = mpsc::channel(4);
     runtime.spawn(async move {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        let Ok(mut terminate) = terminate else { return };
+        let kind = tokio::signal::unix::SignalKind::terminate();
+        let Ok(mut terminate) = tokio::signal::unix::signal(kind) else { return };
+        // The terminal was closed: the same as being asked to stop.
+        let kind = tokio::signal::unix::SignalKind::hangup();
+        let Ok(mut hangup) = tokio::signal::unix::signal(kind) else { return };
         loop {
             tokio::select! {
             biased;
                 ctrl_c = tokio::signal::ctrl_c() => if ctrl_c.is_err() { return },
                 _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
             }
             if send.send(()).await.is_err() {
                 return;

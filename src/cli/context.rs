@@ -26,11 +26,21 @@ use crate::{
 };
 
 pub fn mode(global: &Global) -> Mode {
-    Mode::choose(global.output, std::io::stdout().is_terminal())
+    // A terminal that cannot move its cursor gets lines.
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    Mode::choose(global.output, std::io::stdout().is_terminal() && !dumb)
 }
 
 /// The inventory that is meant, read and checked; warnings go to stderr.
 pub fn inventory(global: &Global) -> Result<Loaded, Error> {
+    inventory_with(global, |_| true)
+}
+
+/// The same; `warn` says whether warnings are shown.
+pub fn inventory_with(
+    global: &Global,
+    warn: impl FnOnce(&Loaded) -> bool,
+) -> Result<Loaded, Error> {
     let env = std::env::var_os("SLIPWAY_INVENTORY");
     let named = global
         .inventory
@@ -54,7 +64,7 @@ pub fn inventory(global: &Global) -> Result<Loaded, Error> {
             return Err(unknown_node(&loaded.inventory, name));
         }
     }
-    if !loaded.warnings.is_empty() && mode(global) != Mode::Json {
+    if !loaded.warnings.is_empty() && mode(global) != Mode::Json && warn(&loaded) {
         output::err(&format!("{}\n", loaded.warnings.render(output::paint()).trim_end()));
     }
     Ok(loaded)
@@ -116,6 +126,6 @@ pub fn command_line() -> String {
             format!("'{}'", word.replace('\'', "'\\''"))
         }
     };
-    let words: Vec<String> = std::env::args_os().skip(1).map(quoted).collect();
-    format!("slipway {}", words.join(" "))
+    let words: Vec<String> = std::env::args_os().map(quoted).collect();
+    if words.is_empty() { "slipway".into() } else { words.join(" ") }
 }

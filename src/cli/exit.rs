@@ -179,7 +179,12 @@ impl From<StateError> for Error {
 
 impl From<LedgerError> for Error {
     fn from(error: LedgerError) -> Self {
-        Self::of(Exit::Usage, &error, error.hint())
+        // Somebody else at work is a refusal, not a slip.
+        let exit = match error {
+            LedgerError::Locked { .. } => Exit::Refused,
+            _ => Exit::Usage,
+        };
+        Self::of(exit, &error, error.hint())
     }
 }
 

@@ -139,8 +139,11 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
             }),
         }
     };
+    let at_once = !under_way.is_empty();
     drop(under_way);
-    super::prepare::release(&driver.job.sessions).await;
+    if !at_once {
+        super::prepare::release(&driver.job.sessions).await;
+    }
     let (result, mut failures) = match finish {
         Finish::Done => (RunResult::Done, Vec::new()),
         Finish::Interrupted(failures) => (RunResult::Interrupted, failures),
@@ -223,8 +226,10 @@ impl Driver {
     }
 
     async fn send(self: Arc<Self>, segment: Segment) -> Step {
-        let ending = self.segment(segment).await.unwrap_or_else(|failure| {
-            let at = segment.from;
+        let reached = AtomicU32::new(0);
+        let ending = self.segment(segment, &reached).await.unwrap_or_else(|failure| {
+            // The op that had begun last, for that is the one it happened in.
+            let at = segment.from + reached.load(Ordering::Relaxed) as usize;
             let planned = self.planned(segment, at);
             let phase = &self.plan.phases[segment.phase].name;
             let mut failure = failure.at(phase, &planned.step);
@@ -234,7 +239,7 @@ impl Driver {
         Step::Ended(segment, ending)
     }
 
-    async fn segment(&self, segment: Segment) -> Result<Ending, Failure> {
+    async fn segment(&self, segment: Segment, reached: &AtomicU32) -> Result<Ending, Failure> {
         let phase = self.plan.phases[segment.phase].name.clone();
         let lane = self.plan.phases[segment.phase].lanes[segment.lane].node.clone();
         let node = self.planned(segment, segment.from).on.clone();
@@ -267,6 +272,9 @@ impl Driver {
                         tokio::spawn(confirming);
                     }
                 } else {
+                    if let Told::Event(AgentEvent::Started { op }) = told {
+                        reached.fetch_max(op, Ordering::Relaxed);
+                    }
                     heard.told(told);
                 }
             })
@@ -352,6 +360,12 @@ impl<'a> Heard<'a> {
         let mut result = match outcome {
             Outcome::Failed { mut failure, may_retry } => {
                 failure.node.get_or_insert_with(|| op_ref.node.clone());
+                failure.left.get_or_insert_with(|| {
+                    "what was done before it stays; nothing after it was begun".into()
+                });
+                failure.hint.get_or_insert_with(|| {
+                    "mend the cause; the same command goes on from here".into()
+                });
                 let failure = failure.at(&op_ref.phase, &op_ref.step);
                 let at = self.segment.from + op as usize;
                 self.failed = Some((at, failure.clone(), may_retry));

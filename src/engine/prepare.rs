@@ -231,7 +231,7 @@ pub async fn release(sessions: &Sessions) {
         let mut session = session.lock().await;
         let generation = session.generation;
         if generation > 0 {
-            let _ = session.ask(&ToAgent::ReleaseLease { generation }).await;
+            session.mention(&ToAgent::ReleaseLease { generation }).await;
         }
     };
     stream::iter(sessions.values().cloned().map(one))

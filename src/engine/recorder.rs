@@ -52,8 +52,14 @@ impl Recorder {
 
 /// Without a ledger there is no promise to keep: the run stops.
 fn unwritable(error: LedgerError) -> Failure {
-    let failure = Failure::new("write the ledger", error.to_string())
-        .left("ops that were under way end on their nodes; no further one is started");
+    let mut failure = Failure::new("write the ledger", error.to_string());
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        failure.causes.push(cause.to_string());
+        source = cause.source();
+    }
+    let failure =
+        failure.left("ops that were under way end on their nodes; no further one is started");
     match error.hint() {
         Some(hint) => failure.hint(hint),
         None => failure,

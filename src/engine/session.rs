@@ -23,6 +23,10 @@ const MAX_NOISE: usize = 64 << 10;
 const AWAY_MS: u64 = 6 * 60 * 1000;
 /// How long an answer to a question may take.
 const ANSWER_MS: u64 = 60 * 1000;
+/// How long one waits for somebody who need not answer.
+const MENTION_MS: u64 = 2_000;
+/// How often an op may lose its agent, or its node, before that is taken for its own doing.
+const MOST_LOSSES: u32 = 4;
 const FIRST_WAIT_MS: u64 = 500;
 const LONGEST_WAIT_MS: u64 = 8_000;
 
@@ -81,6 +85,12 @@ impl Session {
                 Err(FrameError::Closed)
             }
         }
+    }
+
+    /// Asks once, on the connection there is: for what is only polite.
+    pub async fn mention(&mut self, question: &ToAgent) {
+        let clock = self.clock;
+        let _ = clock.within(MENTION_MS, self.exchange(question)).await;
     }
 
     /// Dials until the node is back, or has been away for too long.
@@ -156,16 +166,47 @@ impl Session {
         mut tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
         let mut after = 0;
+        // Losses since an op ended that had not ended before.
+        let (mut losses, mut newest) = (0, None);
         loop {
             let sent = message(after, self.generation);
-            let ended = self.listen(request, &sent, &mut after, &mut cancel, &mut tell).await;
+            let mut counting = |told: Told| {
+                if let Told::Event(AgentEvent::Finished { op, .. }) = &told
+                    && newest.is_none_or(|n| *op > n)
+                {
+                    (losses, newest) = (0, Some(*op));
+                }
+                tell(told);
+            };
+            let ended = self.listen(request, &sent, &mut after, &mut cancel, &mut counting).await;
             match ended {
                 Ok(Ok(end)) => return Ok(end),
                 Ok(Err(failure)) => return Err(failure.on(&self.node)),
                 Err(error) => {
                     tell(Told::Lost(error.to_string()));
+                    losses += 1;
+                    if losses > MOST_LOSSES {
+                        return Err(Failure::new(
+                            "run an op",
+                            format!("the connection or the node was lost {losses} times in the same op"),
+                        )
+                        .on(&self.node)
+                        .hint("`journalctl -b -1` and `journalctl -u 'slipway*'` on the node; power and cabling, if it reboots by itself"));
+                    }
                     let process = self.welcome.process.clone();
-                    let welcome = self.reconnect().await?;
+                    // Somebody who wants to leave does not wait for a node that may never come back.
+                    let welcome = {
+                        let away =
+                            Failure::new("wait for the node", "interrupted while it was away")
+                                .on(&self.node)
+                                .left("its op may have gone on; the node's journal knows")
+                                .hint("the same command finds out, once the node is back");
+                        tokio::select! {
+                            biased;
+                            welcome = self.reconnect() => welcome?,
+                            () = wanted(&mut cancel) => return Err(away),
+                        }
+                    };
                     if welcome.process != process {
                         after = 0;
                     }

@@ -178,14 +178,10 @@ impl Action for CephNoout {
         format!("{} noout for {}", if self.set { "set" } else { "clear" }, self.node)
     }
 
-    fn nature(&self) -> Nature {
-        Nature::SERVES
-    }
-
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
-        Ok(match sys.ceph_is_clean().await? {
-            None => Observed::Holds,
-            Some(_) => Observed::Differs(vec![Diff::say(self.title())]),
+        Ok(match sys.ceph_has_noout(&self.node).await? {
+            Some(set) if set != self.set => Observed::Differs(vec![Diff::say(self.title())]),
+            _ => Observed::Holds,
         })
     }
 

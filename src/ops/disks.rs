@@ -86,6 +86,10 @@ pub fn guard(
         return Verdict::Clear { evidence: disk.evidence() };
     }
     let half_cleared = disk.contents.contains(&Contents::HalfCleared);
+    // Its label was the first thing to go: what was approved is being finished.
+    if half_cleared && approval.osd_fsid.is_some() {
+        return Verdict::Clear { evidence: disk.evidence() };
+    }
     match &approval.shown {
         None => refused(
             format!("{serial} is not blank: {}", disk.evidence()),
@@ -151,7 +155,7 @@ impl Action for BlankDisk {
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        for part in ClearPart::ALL {
+        for (n, part) in ClearPart::ALL.into_iter().enumerate() {
             // Asked anew before every part: between two of them somebody may swap the disk.
             match self.verdict(sys).await? {
                 Verdict::Blank => break,
@@ -159,7 +163,12 @@ impl Action for BlankDisk {
                     sys.clear_disk(&self.serial, &evidence, part).await?;
                 }
                 Verdict::Refused { why, hint } => {
-                    return Err(OpError::refused(Refusal::Disk, self.title(), why).hint(hint));
+                    let mut error = OpError::refused(Refusal::Disk, self.title(), why).hint(hint);
+                    if n > 0 {
+                        error.failure.left =
+                            Some("the disk is half cleared; it is written to no more".into());
+                    }
+                    return Err(error);
                 }
             }
         }

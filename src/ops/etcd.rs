@@ -44,8 +44,15 @@ pub fn gate(api: &ApiFacts, gate: &EtcdGate) -> Vec<String> {
     let voters = api.members.iter().filter(|m| !m.learner).count();
     let healthy = api.members.iter().filter(counted).filter(|m| m.started && !m.learner).count();
     let quorum = voters / 2 + 1;
-    if gate.ignoring.is_some() && healthy < quorum {
-        shut.push(format!("{healthy} of {voters} members are healthy, {quorum} are a quorum"));
+    // Those who stay must be a quorum of what is left. That there is one now, a leader shows.
+    if gate.ignoring.is_some() {
+        let leaving = api.members.iter().filter(|m| !counted(m) && !m.learner).count();
+        let (left, needed) = (voters - leaving, (voters - leaving) / 2 + 1);
+        if healthy < needed {
+            shut.push(format!(
+                "of the {left} members that stay {healthy} are healthy, {needed} are needed"
+            ));
+        }
     }
     // One member alone cannot bear a loss, and says nothing either way: there is no vote to lose.
     if gate.must_bear_a_loss && voters > 1 && healthy.saturating_sub(1) < quorum {
@@ -76,6 +83,18 @@ impl Action for EtcdGate {
             if shut.is_empty() {
                 return Ok(Observed::Holds);
             }
+            if let Some(api) = sys.api().await?
+                && self.cannot_ever_open(&api)
+            {
+                return Err(OpError::refused(
+                    Refusal::Quorum,
+                    "pass the etcd gate",
+                    shut.join("; "),
+                )
+                .hint(
+                    "two members cannot spare one: take in a third first, with `slipway join-node`",
+                ));
+            }
             if sys.now_ms() >= deadline {
                 return Err(OpError::refused(
                     Refusal::Quorum,
@@ -86,6 +105,14 @@ impl Action for EtcdGate {
             }
             sys.sleep_ms(2000).await;
         }
+    }
+}
+
+impl EtcdGate {
+    /// All are well, and it is still too few of them: waiting would not help.
+    fn cannot_ever_open(&self, api: &ApiFacts) -> bool {
+        let easier = EtcdGate { must_bear_a_loss: false, ..self.clone() };
+        self.must_bear_a_loss && gate(api, &easier).is_empty()
     }
 }
 

@@ -310,6 +310,8 @@ pub trait Cluster: Send + Sync {
     async fn snapshot(&self) -> SysResult<SnapshotInfo>;
     async fn install_addon(&self, name: &str, version: &str, manifest: &str) -> SysResult<()>;
     async fn ceph_noout(&self, node: &NodeName, set: bool) -> SysResult<()>;
+    /// Whether noout is set for this node; None where there is no Ceph.
+    async fn ceph_has_noout(&self, node: &NodeName) -> SysResult<Option<bool>>;
     /// None where there is no Ceph; else whether all placement groups are active and clean.
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>>;
 }

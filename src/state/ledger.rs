@@ -200,9 +200,10 @@ impl Ledger {
         self.runs.last()
     }
 
-    /// The last run of a verb, if it stopped before it was done: the one that is resumed.
+    /// The last run, if it was of this verb and stopped before it was done: the one that is resumed.
+    /// Another verb in between ends it, and with it whatever was approved for it.
     pub fn unfinished(&self, verb: &str) -> Option<&Run> {
-        self.runs.iter().rev().find(|run| run.verb == verb).filter(|run| !run.is_done())
+        self.runs.last().filter(|run| run.verb == verb && !run.is_done())
     }
 
     /// Of these destructive decisions, the ones that have to be asked about: all but those that

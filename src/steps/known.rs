@@ -103,6 +103,10 @@ pub fn upgrade_to<'a>(scene: &'a Scene, node: &Node) -> Result<&'a Version, Refu
 pub fn needs_upgrade(scene: &Scene, node: &Node) -> bool {
     let (Some(to), Some(api)) = (&scene.wish.to, scene.api()) else { return false };
     let Some(object) = api.node(&node.name) else { return false };
+    // A first control plane that others are upgraded through is not upgraded unless it is named.
+    if !scene.wish.only.is_empty() && !scene.wish.only.contains(&node.name) {
+        return false;
+    }
     let kubeadm = scene.facts_of(&node.name).and_then(|f| f.kube.kubeadm.as_ref());
     object.kubelet != *to
         || object.cordoned_by_us

@@ -1,7 +1,10 @@
 //! node-labels: the node's labels, and whether workloads run on it. Looked for again after an
 //! upgrade, since kubeadm puts its own back.
 
-use crate::{inventory::Node, ops::cluster::NodeLabels};
+use crate::{
+    inventory::Node,
+    ops::cluster::{Cordon, NodeLabels},
+};
 
 use super::{Decision, Draft, Scene, known};
 
@@ -14,5 +17,11 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         schedulable: node.schedulable,
         labels: node.labels.clone(),
     };
-    Ok(vec![Draft::new(&scene.acting(None), op)])
+    let acting = scene.acting(None);
+    let mut drafts = vec![Draft::new(&acting, op)];
+    // What a removal or an upgrade cordoned and never came back to. An upgrade does it last of all.
+    if scene.wish.verb != "upgrade" {
+        drafts.push(Draft::new(&acting, Cordon { node: node.name.clone(), cordoned: false }));
+    }
+    Ok(drafts)
 }

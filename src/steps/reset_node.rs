@@ -21,7 +21,9 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     if !is_removal {
         others_need_it_not(scene, node)?;
     }
-    Ok(vec![Draft::new(&node.name, ResetNode { teardown: !is_removal })])
+    // Only the verb that says so takes a cluster down, whatever playbook this step stands in.
+    let teardown = scene.wish.verb == "reset";
+    Ok(vec![Draft::new(&node.name, ResetNode { teardown })])
 }
 
 /// A part of a cluster is not torn down: its etcd member and its Node object would stay behind.
@@ -44,11 +46,19 @@ fn others_need_it_not(scene: &Scene, node: &Node) -> Result<(), Refused> {
             }
         }
         // Nobody says who belongs to whom, so what the nodes carry has to.
+        // A node that does not answer may be off for a moment, and counts as staying.
         None if own.kubelet_conf || own.etcd_data.is_some() => scene
-            .facts
+            .inventory
+            .nodes
             .iter()
-            .filter(|(name, f)| stays(name) && f.kube.kubelet_conf && is_same_cluster(own, &f.kube))
-            .map(|(name, _)| name.clone())
+            .map(|n| &n.name)
+            .filter(|name| {
+                let is_of_it = |f: &crate::facts::NodeFacts| {
+                    f.kube.kubelet_conf && is_same_cluster(own, &f.kube)
+                };
+                stays(name) && scene.facts_of(name).is_none_or(is_of_it)
+            })
+            .cloned()
             .collect(),
         None => Vec::new(),
     };

@@ -22,6 +22,15 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         return Err(Box::new(no_api(scene, node, to)));
     };
     versions(node, api, to)?;
+    let (only, first) = (&scene.wish.only, scene.initialiser());
+    if !only.is_empty() && !only.contains(&first) && api.version != *to {
+        let others: Vec<String> = only.iter().map(ToString::to_string).collect();
+        let why = format!("the cluster itself is moved by {first}, which this run leaves out");
+        return Err(Box::new(
+            known::refused(node, Refusal::Version, format!("upgrade to {to}"), why)
+                .hint(format!("name it too: --on {first},{}", others.join(","))),
+        ));
+    }
     let planes = api.nodes.iter().filter(|n| n.control_plane).count();
     Ok(vec![
         Draft::new(acting, EtcdGate { ignoring: None, must_bear_a_loss: planes > 1, wait_s: 60 }),

@@ -69,7 +69,7 @@ fn block(failure: &Failure, nodes: &[&NodeName]) -> Vec<Row> {
     let names: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
     let what = words::one_line(&failure.what);
     let what = match failure.refusal {
-        None if !what.ends_with("failed") => format!("{what} failed"),
+        None if !what.ends_with("failed") => format!("`{what}` failed"),
         _ => what,
     };
     let (word, mark) = match failure.refusal {

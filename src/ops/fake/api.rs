@@ -117,6 +117,9 @@ impl Cluster for FakeSys {
         let now_ms = self.cell.now_ms();
         self.cluster_act("install-addon", 1_500, |cluster, _| {
             if name == "root-application" {
+                // The platform brings Rook along: from here on there is a Ceph to be careful with.
+                let fsid = format!("{:032x}", u128::from(super::machine::fnv(&cluster.id, 2)));
+                cluster.ceph_fsid.get_or_insert(fsid);
                 let apps = [("root", 1), ("platform", 2), ("storage", 3)];
                 for (app, n) in apps {
                     let healthy_at_ms = now_ms + n * READY_MS;
@@ -140,6 +143,16 @@ impl Cluster for FakeSys {
             Ok(())
         })
         .await
+    }
+
+    async fn ceph_has_noout(&self, node: &NodeName) -> SysResult<Option<bool>> {
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m)?;
+                cluster.ceph_fsid.as_ref()?;
+                Some(cluster.nodes.get(node).is_some_and(|n| n.noout))
+            })
+            .await)
     }
 
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>> {
