@@ -207,6 +207,11 @@ fn refusals() {
     ] {
         desk.run(code, line);
     }
+    let nodes: Vec<&str> = SIM.split("[[node]]").collect();
+    let rest = nodes[3].find("# ---").unwrap();
+    desk.file("one.toml", &format!("{}[[node]]{}{}", nodes[0], nodes[1], &nodes[3][rest..]));
+    assert_eq!(desk.quiet("bootstrap -i one.toml --state-dir one").code, 0);
+    desk.run(4, "remove-node node-a -i one.toml --state-dir one");
     // Approved by `--destroy-osd` alone this ends in a refusal, half way: to be added when mended.
     desk.snapshot("refusals");
 }
