@@ -1,0 +1,343 @@
+//! The command line as a person or a script meets it: the real binary, its exit codes and what it
+//! prints, on the simulated fleet. Long output is shown by its beginning and its end.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests start the binary and make files"
+)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its data should stop")]
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SIM: &str = include_str!("../inventory/sim.toml");
+const HOMELAB: &str = include_str!("../inventory/homelab.toml");
+/// Output up to here is shown whole.
+const WHOLE: usize = 24;
+
+/// A directory of its own, and what was seen in it.
+struct Desk {
+    dir: TempDir,
+    seen: String,
+}
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("sim.toml"), SIM).unwrap();
+        fs::write(dir.path().join("homelab.toml"), HOMELAB).unwrap();
+        Self { dir, seen: String::new() }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+        command
+            .args(line.split_whitespace())
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .env_remove("SLIPWAY_INVENTORY")
+            .env_remove("NO_COLOR");
+        command
+    }
+
+    /// Runs it without showing it.
+    fn quiet(&self, line: &str) -> Said {
+        let output = self.command(line).output().unwrap();
+        let here = self.path().display().to_string();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&here, "[DIR]");
+        let said = Said {
+            code: output.status.code().unwrap(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        };
+        for stream in [&said.out, &said.err] {
+            let lower = stream.to_lowercase();
+            assert!(!lower.contains("panicked") && !lower.contains("rust_backtrace"), "{stream}");
+        }
+        said
+    }
+
+    /// Runs it, expects this exit code, shows it in the snapshot.
+    fn run(&mut self, code: i32, line: &str) -> Said {
+        let said = self.quiet(line);
+        assert_eq!(said.code, code, "slipway {line}\n{}\n{}", said.out, said.err);
+        writeln!(self.seen, "$ slipway {line}\n[exit {code}]").unwrap();
+        self.seen += &short(&said.out);
+        if !said.err.is_empty() {
+            write!(self.seen, "[stderr]\n{}", short(&said.err)).unwrap();
+        }
+        self.seen.push('\n');
+        said
+    }
+
+    fn snapshot(&self, name: &str) {
+        insta::with_settings!({
+            snapshot_path => "cli", prepend_module_to_snapshot => false, omit_expression => true
+        }, { insta::assert_snapshot!(name, self.seen) });
+    }
+}
+
+fn short(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let shown: Vec<String> = if lines.len() <= WHOLE {
+        lines.iter().map(ToString::to_string).collect()
+    } else {
+        let cut = format!("[... {} lines]", lines.len() - 20);
+        let (head, tail) = (&lines[..15], &lines[lines.len() - 5..]);
+        let whole = head.iter().map(ToString::to_string).chain([cut]);
+        whole.chain(tail.iter().map(ToString::to_string)).collect()
+    };
+    shown.into_iter().map(|line| line + "\n").collect()
+}
+
+fn with(extra: &str) -> String {
+    format!("{SIM}\n{extra}\n")
+}
+
+#[test]
+fn story() {
+    let mut desk = Desk::new();
+    for (code, line) in [
+        (3, "plan -i sim.toml"),
+        (0, "bootstrap -i sim.toml"),
+        (0, "plan -i sim.toml"),
+        (0, "bootstrap -i sim.toml"),
+        (0, "status -i sim.toml"),
+        (0, "doctor -i sim.toml"),
+        (0, "ledger history -i sim.toml"),
+        (0, "upgrade --to 1.37.0 -i sim.toml"),
+        (0, "remove-node node-c -i sim.toml"),
+        (0, "join-node node-c -i sim.toml"),
+        (0, "reset -i sim.toml"),
+        (0, "status -i sim.toml"),
+        (0, "bootstrap -i sim.toml"),
+    ] {
+        desk.run(code, line);
+    }
+    desk.snapshot("story");
+}
+
+#[test]
+fn json() {
+    let mut desk = Desk::new();
+    let keys = |value: &Value| {
+        let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.join(" ")
+    };
+    for (code, verb) in [
+        (3, "plan"),
+        (0, "bootstrap"),
+        (0, "status"),
+        (0, "doctor"),
+        (0, "ledger history"),
+        (0, "playbook list"),
+    ] {
+        let said = desk.quiet(&format!("{verb} -i sim.toml --output json"));
+        assert_eq!(said.code, code, "{verb}: {}", said.err);
+        let lines: Vec<Value> =
+            said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.iter().all(|line| line["version"] == 1), "{verb}: a line without version 1");
+        writeln!(desk.seen, "{verb} [exit {code}]").unwrap();
+        if verb == "bootstrap" {
+            let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+            for (n, line) in lines.iter().enumerate() {
+                let first = lines[0]["index"].as_u64().unwrap();
+                assert_eq!(line["index"].as_u64(), Some(first + n as u64), "a gap at {line}");
+                *kinds.entry(line["event"].as_str().unwrap_or("?").into()).or_default() += 1;
+            }
+            writeln!(desk.seen, "  {}", keys(&lines[0])).unwrap();
+            for (kind, count) in kinds {
+                writeln!(desk.seen, "  {count:>4} {kind}").unwrap();
+            }
+        } else {
+            assert_eq!(lines.len(), 1, "{verb}: one object");
+            writeln!(desk.seen, "  {}", keys(&lines[0])).unwrap();
+        }
+    }
+    desk.snapshot("json");
+}
+
+#[test]
+fn refusals() {
+    let mut desk = Desk::new();
+    desk.file(
+        "ext4.toml",
+        &with(
+            "[[sim.disk]]\nserial = \"SIM0W200001\"\ncontents = \"ext4\"\nlabel = \"old-photos\"",
+        ),
+    );
+    let fsid = "d29d8f10-9f3a-4b7e-8a55-2f6d1c0f7a11";
+    desk.file(
+        "osd.toml",
+        &with(&format!("[[sim.disk]]\nserial = \"SIM0W200004\"\ncontents = \"osd:{fsid}\"")),
+    );
+    for (code, line) in [
+        (4, "plan -i ext4.toml"),
+        (4, "bootstrap -i ext4.toml"),
+        (4, "bootstrap -y -i ext4.toml"),
+        (4, "bootstrap -i ext4.toml --wipe-disk SIM0W100001"),
+        (2, "bootstrap -i ext4.toml --wipe-disk SIM0W200009"),
+        (0, "bootstrap -i ext4.toml --wipe-disk SIM0W200001"),
+        (4, "upgrade --to 1.35.0 -i ext4.toml"),
+        (4, "upgrade --to 1.38.0 -i ext4.toml"),
+        (4, "bootstrap -i ext4.toml --expect-plan 0000000000000000"),
+        (4, "bootstrap --state-dir osd -i osd.toml --wipe-disk SIM0W200004"),
+    ] {
+        desk.run(code, line);
+    }
+    let nodes: Vec<&str> = SIM.split("[[node]]").collect();
+    let rest = nodes[3].find("# ---").unwrap();
+    desk.file("one.toml", &format!("{}[[node]]{}{}", nodes[0], nodes[1], &nodes[3][rest..]));
+    assert_eq!(desk.quiet("bootstrap -i one.toml --state-dir one").code, 0);
+    desk.run(4, "remove-node node-a -i one.toml --state-dir one");
+    // Approved by `--destroy-osd` alone this ends in a refusal, half way: to be added when mended.
+    desk.snapshot("refusals");
+}
+
+#[test]
+fn bad_usage() {
+    let mut desk = Desk::new();
+    desk.file("unknown-key.toml", &SIM.replace("pod_cidr", "pod_cdir"));
+    desk.file("talos.toml", &SIM.replacen("\"arch\"", "\"talos\"", 1));
+    let two = SIM.rfind("[[node]]").unwrap();
+    let rest = &SIM[two..];
+    let sim = &rest[rest.find("# ---").unwrap()..];
+    desk.file("two.toml", &format!("{}{sim}", &SIM[..two]));
+    desk.file("in-the-way", "a file\n");
+    desk.file("other.toml", &SIM.replace("name = \"sim\"", "name = \"other\""));
+    for line in [
+        "status",
+        "plan -i missing.toml",
+        "plan -i .",
+        "plan -i unknown-key.toml",
+        "plan -i talos.toml",
+        "plan --on node-x -i sim.toml",
+        "join-node node-x -i sim.toml",
+        "bootstrap --until cnn -i sim.toml",
+        "upgrade --to one -i sim.toml",
+        "bootstrap --state-dir in-the-way -i sim.toml",
+        "bootstrap -i homelab.toml",
+    ] {
+        desk.run(2, line);
+    }
+    // Says the same as a warning and as an error, for now: not shown.
+    assert_eq!(desk.quiet("bootstrap -i two.toml").code, 2);
+    desk.snapshot("bad_usage");
+}
+
+#[test]
+fn faults() {
+    let mut desk = Desk::new();
+    let fault = |kind: &str| {
+        with(&format!(
+            "[[sim.fault]]\nnode = \"node-b\"\nstep = \"packages\"\nkind = \"{kind}\"\nat = \"middle\""
+        ))
+    };
+    for kind in ["fail", "kill-controller", "power-cut"] {
+        desk.file("sim.toml", &fault(kind));
+        let first = i32::from(kind != "power-cut");
+        desk.run(first, &format!("bootstrap -i sim.toml --state-dir {kind}"));
+        desk.file("sim.toml", SIM);
+        desk.run(0, &format!("bootstrap -i sim.toml --state-dir {kind}"));
+    }
+    desk.snapshot("faults");
+}
+
+#[test]
+fn parts() {
+    let mut desk = Desk::new();
+    desk.run(0, "bootstrap --until runtime -i sim.toml");
+    desk.run(3, "plan -i sim.toml");
+    desk.run(0, "bootstrap --on node-a --until runtime -i sim.toml");
+    desk.snapshot("parts");
+}
+
+#[test]
+fn help() {
+    let mut desk = Desk::new();
+    desk.run(0, "--version");
+    let help = desk.quiet("--help");
+    assert_eq!(help.code, 0);
+    write!(desk.seen, "$ slipway --help\n{}\n", help.out).unwrap();
+    desk.run(0, "playbook show bootstrap");
+    let schema = desk.quiet("schema inventory");
+    let schema: Value = serde_json::from_str(&schema.out).unwrap();
+    assert!(schema["$schema"].is_string());
+    desk.snapshot("help");
+}
+
+#[test]
+fn ledgers() {
+    let mut desk = Desk::new();
+    desk.file("other.toml", &SIM.replace("name = \"sim\"", "name = \"other\""));
+    assert_eq!(desk.quiet("bootstrap --until connect -i sim.toml").code, 0);
+    desk.run(2, "status -i other.toml");
+    let path = desk.path().join(".slipway/ledger.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<String> = text.lines().map(ToString::to_string).collect();
+    lines[2] = lines[2].replacen('a', "b", 1);
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    desk.run(2, "status -i sim.toml");
+    assert_eq!(desk.quiet("bootstrap -i sim.toml").code, 2, "nothing runs on a damaged ledger");
+    desk.snapshot("ledgers");
+}
+
+#[test]
+fn playbooks() {
+    let mut desk = Desk::new();
+    desk.run(0, "playbook eject own");
+    let path = desk.path().join("own/bootstrap.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    for (from, to) in
+        [("\"host-fit\"", "\"host-fitt\""), ("format = 1", "format = 2"), ("[\"network\"]", "[]")]
+    {
+        fs::write(&path, good.replacen(from, to, 1)).unwrap();
+        desk.run(2, "plan --playbooks own -i sim.toml");
+    }
+    let (before, after) = good.split_once("name = \"control-plane-join\"").unwrap();
+    let after = after.replacen("\"rolling\"", "\"parallel\"", 1);
+    fs::write(&path, format!("{before}name = \"control-plane-join\"{after}")).unwrap();
+    assert_eq!(desk.quiet("bootstrap --until cni -i sim.toml").code, 0);
+    let plan = desk.quiet("plan --playbooks own -v -i sim.toml");
+    assert_eq!(plan.code, 3);
+    assert!(plan.out.contains("control-plane-join (one after the other)"), "{}", plan.out);
+    assert!(plan.out.contains("touches etcd on several nodes, so it runs one node at a time"));
+    desk.snapshot("playbooks");
+}
+
+/// A reader that leaves early, as `head` does.
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let desk = Desk::new();
+    for line in ["plan -i sim.toml", "bootstrap -i sim.toml", "--help"] {
+        let mut command = desk.command(line);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert!(output.status.code().is_some_and(|c| c != 101), "{line}: {:?}", output.status);
+        assert!(!err.contains("panicked") && !err.contains("rust_backtrace"), "{line}: {err}");
+    }
+}
