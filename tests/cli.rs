@@ -66,7 +66,12 @@ impl Desk {
     fn quiet(&self, line: &str) -> Said {
         let output = self.command(line).output().unwrap();
         let here = self.path().display().to_string();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(&here, "[DIR]");
+        let text = |bytes: Vec<u8>| {
+            String::from_utf8(bytes)
+                .unwrap()
+                .replace(&here, "[DIR]")
+                .replace(env!("CARGO_BIN_EXE_slipway"), "slipway")
+        };
         let said = Said {
             code: output.status.code().unwrap(),
             out: text(output.stdout),

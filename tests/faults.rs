@@ -369,6 +369,160 @@ fn a_dead_control_plane_is_removed_and_a_live_quorum_is_never_lowered() {
 }
 
 #[test]
+fn an_osd_is_destroyed_in_one_go_when_its_cluster_is_named() {
+    const FSID: &str = "d29d8f10-9f3a-4b7e-8a55-2f6d1c0f7a11";
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        fleet.cell.change(&"node-b".parse().unwrap(), |machine| {
+            let disk =
+                machine.disks.iter_mut().find(|d| d.serial.as_str() == "SIM0W200003").unwrap();
+            disk.contents = [0, 1, 10, 100, 1000]
+                .map(|at_gib| Contents::Osd { fsid: FSID.into(), at_gib })
+                .into();
+        });
+        let wipe = Typed { wipe: vec!["SIM0W200003"], ..bootstrap() };
+        let came = result(&fleet.type_(&wipe).await);
+        assert!(came.starts_with("stopped") && came.contains("counts as living"), "{came}");
+        let wrong = "d29d8f10-9f3a-4b7e-8a55-2f6d1c0f7a12";
+        let other = Typed { destroy_osd: vec![("SIM0W200003", wrong)], ..bootstrap() };
+        assert!(result(&fleet.type_(&other).await).starts_with("stopped"));
+        assert!(cleared(&fleet).is_empty());
+        let named = Typed { destroy_osd: vec![("SIM0W200003", FSID)], ..bootstrap() };
+        assert_eq!(result(&fleet.type_(&named).await), "changed");
+        assert_eq!(cleared(&fleet), ["SIM0W200003"]);
+    });
+}
+
+#[test]
+fn an_approval_ends_with_the_run_that_it_was_given_to() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        lay_photos(&fleet);
+        let wipe = Typed { wipe: vec!["SIM0W200003"], ..bootstrap() };
+        fleet.crash_at(Some((60, slipway::sim::Victim::Controller)));
+        assert_eq!(result(&fleet.type_(&wipe).await), "killed");
+        fleet.lose_unsynced();
+        fleet.crash_at(None);
+        fleet.cell.clock.sleep_ms(120_000).await;
+        fleet.cell.expect_teardown(true);
+        let came = result(&fleet.type_(&Typed::new("reset")).await);
+        assert!(came == "changed" || came == "unchanged", "{came}");
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.starts_with("stopped") && came.contains("photos"), "{came}");
+        assert!(cleared(&fleet).is_empty());
+    });
+}
+
+#[test]
+fn a_cluster_shrinks_to_one_and_part_of_it_is_never_reset() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        let part = Typed { on: vec!["node-a"], ..Typed::new("reset") };
+        let came = result(&fleet.type_(&part).await);
+        assert!(came.starts_with("stopped"), "{came}");
+        for node in ["node-c", "node-b"] {
+            let remove = Typed { target: Some(node), ..Typed::new("remove-node") };
+            assert_eq!(result(&fleet.type_(&remove).await), "changed", "{node}");
+        }
+        let last = Typed { target: Some("node-a"), ..Typed::new("remove-node") };
+        let came = result(&fleet.type_(&last).await);
+        assert!(came.starts_with("stopped"), "the last one goes with reset: {came}");
+        let world = fleet.cell.world();
+        assert!(world.violations.is_empty(), "{:?}", world.violations);
+        assert_eq!(world.clusters.values().next().unwrap().voters(), 1);
+    });
+}
+
+#[test]
+fn a_member_is_not_reset_while_the_others_are_merely_off() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        for node in ["node-b", "node-c"] {
+            fleet.cell.cut_power(&node.parse().unwrap(), None);
+        }
+        let part = Typed { on: vec!["node-a"], ..Typed::new("reset") };
+        let came = result(&fleet.type_(&part).await);
+        assert!(came.starts_with("stopped"), "{came}");
+        let world = fleet.cell.world();
+        let kube = &world.machines[&"node-a".parse().unwrap()].kube;
+        assert!(kube.etcd_data.is_some(), "its data is there");
+    });
+}
+
+#[test]
+fn two_control_planes_cannot_spare_one_and_say_so_at_once() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        let remove = Typed { target: Some("node-c"), ..Typed::new("remove-node") };
+        assert_eq!(result(&fleet.type_(&remove).await), "changed");
+        let began_ms = fleet.cell.now_ms();
+        let upgrade = Typed { to: Some("1.37.0"), ..Typed::new("upgrade") };
+        let came = result(&fleet.type_(&upgrade).await);
+        assert!(came.contains("taking one down"), "{came}");
+        assert!(fleet.cell.now_ms() - began_ms < 20_000, "without waiting for what cannot come");
+        let world = fleet.cell.world();
+        assert!(world.clusters.values().all(|c| c.nodes.values().all(|n| !n.cordoned)));
+    });
+}
+
+#[test]
+fn an_op_that_kills_its_agent_every_time_is_given_up() {
+    for kind in [SimFaultKind::KillAgent, SimFaultKind::Reboot, SimFaultKind::DropConnection] {
+        simulated(async {
+            let mut fleet = Fleet::fresh(inventory(3), 1);
+            let step = Some("packages".to_string());
+            with(&fleet, vec![SimFault { step, times: 0, at: SimFaultAt::Before, ..fault(kind) }]);
+            let came = result(&fleet.type_(&bootstrap()).await);
+            let given_up = came.contains("times in the same op");
+            assert!(given_up || kind == SimFaultKind::DropConnection, "{kind:?}: {came}");
+            with(&fleet, vec![]);
+            fleet.cell.clock.sleep_ms(120_000).await;
+            let came = result(&fleet.type_(&bootstrap()).await);
+            assert!(came == "changed" || came == "unchanged", "{kind:?}: {came}");
+        });
+    }
+}
+
+#[test]
+fn leaving_does_not_wait_for_a_node_that_is_gone() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let step = Some("packages".to_string());
+        with(&fleet, vec![SimFault { step, ..fault(SimFaultKind::PowerOff) }]);
+        let (send, receive) = mpsc::channel(2);
+        let clock = fleet.cell.clock;
+        let began_ms = clock.now_ms();
+        tokio::spawn(async move {
+            clock.sleep_ms(60_000).await;
+            let _ = send.send(()).await;
+            std::future::pending::<()>().await;
+        });
+        let came = result(&fleet.type_with(&bootstrap(), receive).await);
+        assert!(came.starts_with("Interrupted"), "{came}");
+        let took_ms = clock.now_ms() - began_ms;
+        assert!(took_ms < 80_000, "{took_ms} ms");
+    });
+}
+
+#[test]
+fn only_reset_takes_a_cluster_down_whatever_a_playbook_says() {
+    let text = "format = 1\nname = \"upgrade\"\n[[phase]]\nname = \"oops\"\nnodes = \"first-control-plane\"\nrun = \"once\"\nsteps = [\"reset-node\"]\n";
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        let upgrade = Typed { to: Some("1.36.5"), playbook: Some(text), ..Typed::new("upgrade") };
+        let came = result(&fleet.type_(&upgrade).await);
+        assert!(came.contains("still votes"), "{came}");
+        let world = fleet.cell.world();
+        assert!(world.clusters.values().all(|c| c.voters() == 3));
+        assert!(world.violations.is_empty(), "{:?}", world.violations);
+    });
+}
+
+#[test]
 fn reset_frees_the_name_for_a_new_cluster() {
     simulated(async {
         let mut fleet = Fleet::fresh(inventory(3), 1);

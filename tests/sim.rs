@@ -141,6 +141,8 @@ impl Story {
         made: Option<(String, String)>,
         tries: &[String],
     ) -> Result<(), String> {
+        // A node that lost power at the very last point is booting still.
+        fleet.cell.clock.sleep_ms(90_000).await;
         let again = result(&fleet.type_(&self.typed).await);
         if again != "unchanged" {
             let changed: Vec<_> = fleet

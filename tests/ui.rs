@@ -354,7 +354,7 @@ fn a_stream_that_breaks_off_still_shows_its_failures() {
     script.0.pop();
     for mode in [Mode::Plain, Mode::Human] {
         let seen = script.seen(mode, Options::default());
-        assert!(seen.contains("error: node-b: kubeadm join failed"), "{seen}");
+        assert!(seen.contains("error: node-b: `kubeadm join` failed"), "{seen}");
         assert!(seen.contains("[etcd] Waiting for the new member"), "{seen}");
     }
 }

@@ -74,6 +74,7 @@ impl<'a> Verb<'a> {
             verb != "bootstrap" || !inventory::check_for_bootstrap(&loaded.checked).has_errors()
         })?;
         let steps: Vec<&str> = STEPS.iter().map(|s| s.name).collect();
+        check_faults(&loaded, &steps)?;
         let playbook = Playbooks::open(global.playbooks.as_deref())?.load(verb, &steps)?;
         if let Some(until) = &change.until {
             check_until(&playbook, until)?;
@@ -338,6 +339,22 @@ fn check_until(playbook: &Playbook, until: &PhaseName) -> Result<(), Error> {
         None => format!("its phases are {}", crate::toml_read::list(&names, "and")),
     };
     Err(Error::usage(format!("playbook `{}` has no phase `{until}`", playbook.name), hint))
+}
+
+/// A fault in a step that does not exist would never strike, and nobody would know why.
+fn check_faults(loaded: &Loaded, steps: &[&str]) -> Result<(), Error> {
+    let faults = loaded.inventory.sim.iter().flat_map(|sim| &sim.faults);
+    for step in faults.filter_map(|fault| fault.step.as_deref()) {
+        if !steps.contains(&step) {
+            let hint = match crate::toml_read::closest(step, steps) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "`slipway playbook list --steps` names them all".into(),
+            };
+            let message = format!("[[sim.fault]] names the step `{step}`, which does not exist");
+            return Err(Error::usage(message, hint));
+        }
+    }
+    Ok(())
 }
 
 /// `target` means a node only where the verb names one.

@@ -86,8 +86,9 @@ pub fn guard(
         return Verdict::Clear { evidence: disk.evidence() };
     }
     let half_cleared = disk.contents.contains(&Contents::HalfCleared);
-    // Its label was the first thing to go: what was approved is being finished.
-    if half_cleared && approval.osd_fsid.is_some() {
+    // The labels went before the last part: what was approved by them is being finished, as long as
+    // nothing else has come to lie there.
+    if disk.contents == [Contents::HalfCleared] && approval.osd_fsid.is_some() {
         return Verdict::Clear { evidence: disk.evidence() };
     }
     match &approval.shown {

@@ -80,13 +80,17 @@ fn name(text: &str) -> NodeName {
 fn a_run_that_was_cut_is_resumed_with_what_was_agreed() {
     let mut story = Story::default();
     let plan = ["wipe".to_string(), "new".to_string()];
-    story.start("r1", "bootstrap", &["wipe"]).next_stream().start("r2", "upgrade", &[]);
-    story.finish("r2", RunResult::Done);
+    story.start("r1", "bootstrap", &["wipe"]);
     let ledger = &story.ledger;
     assert_eq!(ledger.unfinished("bootstrap").unwrap().id, "r1");
     assert_eq!(ledger.unfinished("upgrade"), None);
     assert_eq!(ledger.new_destructive("bootstrap", &plan), BTreeSet::from(["new"]));
     assert_eq!(ledger.new_destructive("reset", &plan).len(), 2);
+
+    // Another verb in between ends it: what was agreed then is not agreed for ever.
+    story.next_stream().start("r2", "reset", &[]).finish("r2", RunResult::Done);
+    assert_eq!(story.ledger.unfinished("bootstrap"), None);
+    assert_eq!(story.ledger.new_destructive("bootstrap", &plan).len(), 2);
 
     // Once it is done, nothing is agreed any more.
     story.next_stream().start("r3", "bootstrap", &["wipe"]).finish("r3", RunResult::Done);

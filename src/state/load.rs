@@ -31,6 +31,9 @@ pub struct Torn {
     pub bytes: u64,
 }
 
+/// A header names a cluster and a few numbers.
+const LONGEST_HEADER: usize = 1024;
+
 /// Reads a ledger. `origin` is what to call it in errors.
 ///
 /// Only an unterminated last line is forgiven: that is what a loss of power leaves of a line that
@@ -41,6 +44,10 @@ pub fn load(bytes: &[u8], origin: &Path) -> Result<Loaded, LedgerError> {
         let number = at as u64 + 1;
         let corrupt = |why| LedgerError::Corrupt { path: origin.into(), line: number, why };
         let Some(line) = line.strip_suffix(b"\n") else {
+            // No first line was ever this long: the whole file has been written over.
+            if loaded.header.is_none() && line.len() > LONGEST_HEADER {
+                return Err(corrupt("it is no ledger's first line".into()));
+            }
             loaded.torn = Some(Torn { line: number, bytes: line.len() as u64 });
             break;
         };

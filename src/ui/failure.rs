@@ -153,7 +153,7 @@ mod tests {
     fn a_bare_failure_is_one_plain_block() {
         let failure = Failure::new("read the inventory", "no such file").hint("see --help");
         insta::assert_snapshot!(render(&[failure], None, None), @r"
-        error: read the inventory failed
+        error: `read the inventory` failed
           why    no such file
           hint   see --help
         ");
@@ -167,12 +167,12 @@ mod tests {
         failures[0].output = vec!["dial tcp: no route".into()];
         failures.push(Failure::new("pull the image", "timeout").on(&node(20)));
         insta::assert_snapshot!(render(&failures, Some(Path::new("x.log")), Some("slipway up")), @r"
-        error: 20 nodes: pull the image failed
+        error: 20 nodes: `pull the image` failed
           nodes  n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11 and 8 more
           why    no route
           output | (of n0)
                  | dial tcp: no route
-        error: n20: pull the image failed
+        error: n20: `pull the image` failed
           node   n20
           why    timeout
           log    x.log

@@ -17,7 +17,7 @@ use slipway::{
     names::NodeName,
     ops::fake::{World, WorldCell},
     plan::{Plan, Scope},
-    playbook::Playbooks,
+    playbook::{self, Playbooks},
     sim::{BEGINNING_MS, CrashAt, CrashFaults, SimConnector, Victim, machine},
     state::{Ledger, MemDisk, Opened, Opening, Tear, Writer, load},
     steps::{STEPS, Wish},
@@ -32,6 +32,9 @@ pub struct Typed {
     pub to: Option<&'static str>,
     pub wipe: Vec<&'static str>,
     pub on: Vec<&'static str>,
+    pub destroy_osd: Vec<(&'static str, &'static str)>,
+    /// A playbook's text, in the built-in one's place.
+    pub playbook: Option<&'static str>,
     pub take_lease: bool,
     pub expect_plan: Option<String>,
 }
@@ -48,7 +51,11 @@ impl Typed {
             to: self.to.map(|t| t.parse().unwrap()),
             only: self.on.iter().map(|n| n.parse().unwrap()).collect(),
             wipe: self.wipe.iter().map(|s| s.parse().unwrap()).collect(),
-            ..Wish::default()
+            destroy_osd: self
+                .destroy_osd
+                .iter()
+                .map(|(serial, fsid)| (serial.parse().unwrap(), (*fsid).to_string()))
+                .collect(),
         }
     }
 }
@@ -148,7 +155,10 @@ impl Fleet {
     pub async fn type_with(&mut self, typed: &Typed, interrupts: mpsc::Receiver<()>) -> Came {
         self.runs += 1;
         let steps: Vec<&str> = STEPS.iter().map(|s| s.name).collect();
-        let playbook = Playbooks::default().load(typed.verb, &steps).unwrap();
+        let playbook = match typed.playbook {
+            Some(text) => playbook::parse("edited", text, &steps).unwrap(),
+            None => Playbooks::default().load(typed.verb, &steps).unwrap(),
+        };
         let clock = self.cell.clock;
         let cluster = self.inventory.cluster.name.clone();
         let opening = Opening::new(&cluster, typed.verb, clock.now_ms(), &mut self.rng);
