@@ -132,6 +132,13 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         }
     };
     plan.notes.extend(notes);
+    // Every control plane is another machine now: what the ledger knew of the cluster is void, and
+    // stays so if this run is cut off.
+    let void = |memory: &Memory| memory.ca_fingerprint.is_none() && ledger.identity().is_some();
+    if remembered(order, &prepared.facts, &ledger).as_ref().is_ok_and(void) {
+        let ca_fingerprint = ledger.identity().map(|i| i.ca_fingerprint.clone());
+        recorder.emit(Event::ClusterRetired { ca_fingerprint });
+    }
     if let Err(failure) = expected(order, &plan, &ledger) {
         plan.refusals.push(failure);
     }
@@ -315,7 +322,10 @@ fn expected(order: &Order, plan: &Plan, ledger: &Ledger) -> Result<(), Failure> 
         ledger.unfinished(&order.wish.verb).filter(|run| is_hash(&run.plan_hash, expected));
     if let Some(run) = resumed
         // What is left, and disks that are blank by now: nothing that was not shown.
-        && plan.ops().all(|(_, _, op)| run.decided(&op.decision) || op.verdict == Verdict::Holds)
+        && plan.ops().all(|(_, _, op)| {
+            let shown = run.decided(&op.decision) || op.verdict == Verdict::Holds;
+            shown && (!op.destroys() || run.destructive.contains(&op.decision))
+        })
     {
         return Ok(());
     }

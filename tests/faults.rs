@@ -394,6 +394,37 @@ fn an_osd_is_destroyed_in_one_go_when_its_cluster_is_named() {
 }
 
 #[test]
+fn what_came_to_lie_on_a_half_cleared_disk_was_never_approved() {
+    simulated(async {
+        let fleet = Fleet::fresh(inventory(3), 1);
+        lay_photos(&fleet);
+        let shown = {
+            let world = fleet.cell.world();
+            let machine = &world.machines[&"node-b".parse().unwrap()];
+            let disk = machine.disks.iter().find(|d| d.serial.as_str() == "SIM0W200003").unwrap();
+            slipway::facts::Disk {
+                serial: disk.serial.clone(),
+                wwn: None,
+                model: disk.model.clone(),
+                size_bytes: disk.size_bytes,
+                kernel_name: String::new(),
+                mounted: vec![],
+                held_by: vec![],
+                contents: disk.contents.clone(),
+                is_os: false,
+            }
+        };
+        let approved = shown.evidence();
+        let photos = shown.contents[0].clone();
+        let other = Contents::Filesystem { kind: "xfs".into(), label: Some("new".into()) };
+        let cut = |contents| slipway::facts::Disk { contents, ..shown.clone() };
+        assert!(cut(vec![Contents::HalfCleared]).is_rest_of(&approved));
+        assert!(cut(vec![photos, Contents::HalfCleared]).is_rest_of(&approved));
+        assert!(!cut(vec![other, Contents::HalfCleared]).is_rest_of(&approved));
+    });
+}
+
+#[test]
 fn an_approval_ends_with_the_run_that_it_was_given_to() {
     simulated(async {
         let mut fleet = Fleet::fresh(inventory(3), 1);

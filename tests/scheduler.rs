@@ -134,6 +134,24 @@ fn drive(
     panic!("the scheduler does not come to an end");
 }
 
+/// Between two ops somebody took the node over: what is left of the lane is not theirs to carry out.
+#[test]
+fn a_request_that_others_cancelled_ends_the_run() {
+    let op = |on: &str| OpOutline { on: on.parse().unwrap(), ends_request: false };
+    let lane = LaneOutline { node: "a".parse().unwrap(), ops: vec![op("a"), op("b")] };
+    let phase =
+        PhaseOutline { name: "phase".parse().unwrap(), pace: Pace::Rolling, lanes: vec![lane] };
+    let mut scheduler = Scheduler::new(Outline { phases: vec![phase], parallel: 1 });
+    let started = scheduler.step(Input::Start);
+    let Some(Action::Send(segment)) = started.last() else { panic!("{started:?}") };
+    let actions = scheduler.step(Input::Ended(*segment, Ending::Cancelled));
+    assert!(!actions.iter().any(|a| matches!(a, Action::Send(_))), "{actions:?}");
+    let Some(Action::Finish(Finish::Failed(failures))) = actions.last() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(failures[0].refusal, Some(slipway::events::Refusal::Lease));
+}
+
 proptest! {
     #[test]
     fn every_op_once_in_order(outline in outline(), dice in prop::collection::vec(0u8..230, 1..64)) {

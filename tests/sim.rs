@@ -226,7 +226,8 @@ fn sweep(victim: Victim) {
         println!("{}: {points} crash points, {victim:?} killed at each", story.name);
         total += points;
     }
-    let told = format!("{victim:?} killed at {total} crash points, seed {}, all survived\n", seed());
+    let told =
+        format!("{victim:?} killed at {total} crash points, seed {}, all survived\n", seed());
     print!("{told}");
     // For `tests/run`, which shows it: a test that passes is silent otherwise.
     let file = format!("{}/crash-points-{victim:?}.txt", env!("CARGO_TARGET_TMPDIR"));

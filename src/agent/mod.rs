@@ -30,6 +30,8 @@ pub struct Agent {
     journal: Mutex<Journal>,
     state: Mutex<State>,
     process: String,
+    /// Taken to change who may work here, and to begin work: never both at the same time.
+    turn: tokio::sync::Mutex<()>,
     /// Counts up whenever the state changed.
     changed: news::Sender<()>,
 }
@@ -60,6 +62,7 @@ impl Agent {
             journal: Mutex::new(journal),
             state: Mutex::new(State::default()),
             process,
+            turn: tokio::sync::Mutex::default(),
             changed: news::Sender::new(()),
         })
     }

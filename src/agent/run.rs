@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     events::{Failure, RequestId},
-    ops::{Done, Observed, Op, OpError, OpResult, Output, action::finish, sys::Moment},
+    ops::{
+        Done, Observed, Op, OpError, OpResult, Output, action::finish, network::WAITS, sys::Moment,
+    },
 };
 
 /// How often an op that wants a confirmation is asked whether its undo is armed.
@@ -29,7 +31,7 @@ impl Agent {
                 end = RequestEnd::Interrupted;
                 break;
             }
-            if !self.begin_op(&request) {
+            if !self.begin_op(&request).await {
                 end = RequestEnd::Cancelled;
                 break;
             }
@@ -51,10 +53,11 @@ impl Agent {
 
     /// Whether the next op may begin: asked and answered in one, so that nobody takes the node over
     /// in between.
-    fn begin_op(&self, request: &RequestId) -> bool {
+    async fn begin_op(&self, request: &RequestId) -> bool {
+        let _turn = self.turn.lock().await;
         self.update(|state| {
             let cancelled = state.requests.get(request).is_some_and(|live| live.cancelled);
-            state.op_runs = !cancelled;
+            state.op_runs |= !cancelled;
             !cancelled
         })
     }
@@ -88,6 +91,9 @@ impl Agent {
         if let Some(outcome) = known.outcome
             && !op.nature().serves
         {
+            if let Ok(Some(output)) = op.action().recall(&*self.sys).await {
+                self.emit(request, AgentEvent::Output { op: index, output });
+            }
             let finished =
                 AgentEvent::Finished { op: index, outcome: outcome.clone(), elapsed_ms: 0 };
             self.emit(request, finished);
@@ -142,7 +148,7 @@ impl Agent {
         let differences = match action.observe(&*self.sys).await? {
             Observed::Holds if intended_before => {
                 let text = "was finished by a try that was cut off".to_string();
-                return Ok((Outcome::Changed(vec![text]), None));
+                return Ok((Outcome::Changed(vec![text]), action.recall(&*self.sys).await?));
             }
             Observed::Holds => return Ok((Outcome::Unchanged, None)),
             Observed::Differs(differences) => differences,
@@ -165,7 +171,12 @@ impl Agent {
         })
     }
 
-    /// Asks for a confirmation as soon as the undo is armed, while the op waits for it.
+    /// Whether the network is as it will be, and an op waits to hear that the node can be reached.
+    pub(super) async fn waits_for_confirmation(&self) -> bool {
+        self.sys.read(WAITS).await.is_ok_and(|file| file.is_some())
+    }
+
+    /// Asks for a confirmation as soon as the op has changed the network and waits for one.
     async fn confirmed(
         &self,
         request: &RequestId,
@@ -173,7 +184,7 @@ impl Agent {
         finishing: impl Future<Output = OpResult<Done>>,
     ) -> OpResult<Done> {
         let asking = async {
-            while !self.sys.undo_is_armed().await.unwrap_or(false) {
+            while !self.waits_for_confirmation().await {
                 self.sys.sleep_ms(CONFIRM_POLL_MS).await;
             }
             self.emit(request, AgentEvent::ConfirmWanted { op: index });

@@ -88,6 +88,7 @@ impl Agent {
                 send(wire, &FromAgent::Observed(found)).await
             }
             ToAgent::TakeLease { holder, force } => {
+                let _turn = self.turn.lock().await;
                 let op_runs = self.state().op_runs;
                 let answer = match lease::take(&*self.sys, &holder, force, op_runs).await {
                     Ok(answer) => {
@@ -108,6 +109,11 @@ impl Agent {
                 send(wire, &answer).await
             }
             ToAgent::Confirm => {
+                // Before the change is made there is nothing to confirm.
+                if !self.waits_for_confirmation().await {
+                    let failure = Failure::new("confirm the network", "no change waits for it");
+                    return send(wire, &FromAgent::Sorry(failure)).await;
+                }
                 let answer = match self.sys.disarm_undo().await {
                     Ok(()) => FromAgent::Observed(Vec::new()),
                     Err(error) => sorry("confirm the network", error),
@@ -134,10 +140,11 @@ impl Agent {
     /// A request that waits between two ops belongs to a lease that is over.
     fn set_aside(&self) {
         self.update(|state| {
-            if let Some(request) = state.running.take_if(|_| !state.op_runs)
-                && let Some(live) = state.requests.get_mut(&request)
-            {
+            if let Some(live) = state.running.as_ref().and_then(|r| state.requests.get_mut(r)) {
                 live.cancelled = true;
+            }
+            if !state.op_runs {
+                state.running = None;
             }
         });
     }
@@ -178,6 +185,7 @@ impl Agent {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
+        let turn = self.turn.lock().await;
         match lease::generation(&*self.sys).await {
             Ok(newest) if generation < newest => {
                 let end = RequestEnd::Fenced { generation: newest };
@@ -203,6 +211,7 @@ impl Agent {
             }
             if seen { Ok(false) } else { Err(state.running.clone().unwrap_or_default()) }
         });
+        drop(turn);
         match start {
             Ok(true) => drop(tokio::spawn(self.clone().run(request.clone(), ops))),
             Ok(false) => {}

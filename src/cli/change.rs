@@ -471,7 +471,9 @@ fn snapshot_keeper(dir: &StateDir) -> Result<crate::engine::drive::KeepSnapshot,
             .open(&path)
             .and_then(|mut file| {
                 file.write_all(&snapshot.bytes)?;
-                file.sync_all()
+                file.sync_all()?;
+                // Its name too has to survive a loss of power.
+                File::open(&snapshots)?.sync_all()
             });
         match kept {
             Ok(()) => Ok(path.display().to_string()),

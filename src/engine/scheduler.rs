@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    events::{Failure, Pace, PhaseResult},
+    events::{Failure, Pace, PhaseResult, Refusal},
     names::{NodeName, PhaseName},
 };
 
@@ -182,7 +182,21 @@ impl Scheduler {
                     LaneState::Waiting { next: segment.to }
                 };
             }
-            Ending::Cancelled => self.lanes[lane] = LaneState::Waiting { next: segment.to },
+            Ending::Cancelled if self.interrupted => {
+                self.lanes[lane] = LaneState::Waiting { next: segment.from };
+            }
+            // Not by us: somebody took the node over between two ops.
+            Ending::Cancelled => {
+                self.lanes[lane] = LaneState::Failed;
+                let why = "another operator has taken over this node";
+                self.failures.push(
+                    Failure::new("run a request", why)
+                        .on(&self.node_of(segment))
+                        .refused(Refusal::Lease)
+                        .left("what they do goes on; this run stops here")
+                        .hint("ask who took it over; `slipway status` shows the cluster as it is"),
+                );
+            }
             Ending::Failed { at, failure, may_retry } => {
                 let tried = match self.tries[lane] {
                     (op, times) if op == at => times,

@@ -67,6 +67,13 @@ impl Disk {
         })
     }
 
+    /// Half cleared, with nothing on it that was not there when it was shown: what a clearing that
+    /// was cut off leaves.
+    pub fn is_rest_of(&self, shown: &str) -> bool {
+        let known = |c: &Contents| *c == Contents::HalfCleared || shown.contains(&c.to_string());
+        self.contents.contains(&Contents::HalfCleared) && self.contents.iter().all(known)
+    }
+
     /// `Samsung 990 PRO, 2.0 TB, ext4 "photos"`: what an operator approves.
     pub fn evidence(&self) -> String {
         let mut text = format!("{}, {}, ", self.model, human_size(self.size_bytes));

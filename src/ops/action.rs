@@ -168,6 +168,11 @@ pub trait Action: Send + Sync {
     /// Reads only. For a check: `Holds`, or an error that says what does not.
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed>;
 
+    /// What it made, told again after a cut: for an op that holds, and whose output is no secret.
+    async fn recall(&self, _sys: &dyn Sys) -> OpResult<Option<Output>> {
+        Ok(None)
+    }
+
     /// Makes the differences go away. Called only when there are some, and again after a crash.
     async fn apply(&self, _sys: &dyn Sys) -> OpResult<Option<Output>> {
         Ok(None)

@@ -26,9 +26,17 @@ async fn asked(sys: &dyn Sys, what: String) -> OpResult<ApiFacts> {
     })
 }
 
-/// Before there is a cluster there is no node object: that is a difference, not a failure.
+/// Before there is a cluster here there is no node object. Once there is one, an API server that
+/// does not answer says nothing about it: that must not pass for "not there".
 async fn node_object(sys: &dyn Sys, name: &NodeName) -> OpResult<Option<KubeNode>> {
-    Ok(sys.api().await?.and_then(|api| api.node(name).cloned()))
+    if let Some(api) = sys.api().await? {
+        return Ok(api.node(name).cloned());
+    }
+    if sys.local_kube().await?.finished {
+        return Err(OpError::new(format!("look at {name}"), "the API server does not answer here")
+            .passing());
+    }
+    Ok(None)
 }
 
 /// Labels of a node, and whether workloads may run on it.
@@ -290,8 +298,23 @@ pub struct HandOff {
     pub wait_s: u32,
 }
 
+const ROOT: &str = "root-application";
+
 impl HandOff {
+    fn proof(&self, api: ApiFacts) -> Output {
+        let commit = api.applications.first().map(|a| a.revision.clone()).unwrap_or_default();
+        Output::HandedOff {
+            repo: self.repo.clone(),
+            commit,
+            applications: api.applications.into_iter().map(|a| a.name).collect(),
+        }
+    }
+
     fn waiting(api: &ApiFacts) -> Vec<String> {
+        // Healthy applications of somebody else's are no hand-off.
+        if !api.addons.contains_key(ROOT) {
+            return vec!["the root application is not applied".into()];
+        }
         let mut waiting: Vec<String> = api
             .applications
             .iter()
@@ -318,6 +341,10 @@ impl Action for HandOff {
         Nature { timeout_s: self.wait_s + 120, ..Nature::CHANGE }
     }
 
+    async fn recall(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        Ok(sys.api().await?.map(|api| self.proof(api)))
+    }
+
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         let waiting = sys.api().await?.map(|api| Self::waiting(&api));
         Ok(match waiting {
@@ -330,21 +357,13 @@ impl Action for HandOff {
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        sys.install_addon("root-application", &self.revision, &self.root).await?;
+        sys.install_addon(ROOT, &self.revision, &self.root).await?;
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
         loop {
             let api = asked(sys, self.title()).await?;
             let waiting = Self::waiting(&api);
             if waiting.is_empty() {
-                return Ok(Some(Output::HandedOff {
-                    repo: self.repo.clone(),
-                    commit: api
-                        .applications
-                        .first()
-                        .map(|a| a.revision.clone())
-                        .unwrap_or_default(),
-                    applications: api.applications.into_iter().map(|a| a.name).collect(),
-                }));
+                return Ok(Some(self.proof(api)));
             }
             if sys.now_ms() >= deadline {
                 return Err(OpError::new(

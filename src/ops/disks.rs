@@ -96,7 +96,7 @@ pub fn guard(
             format!("{serial} is not blank: {}", disk.evidence()),
             &format!("if what is on it may be lost for ever: --wipe-disk {serial}"),
         ),
-        Some(shown) if *shown == disk.evidence() || half_cleared => {
+        Some(shown) if *shown == disk.evidence() || (half_cleared && disk.is_rest_of(shown)) => {
             Verdict::Clear { evidence: disk.evidence() }
         }
         Some(shown) => refused(

@@ -182,11 +182,20 @@ impl Action for HealMember {
     }
 
     fn nature(&self) -> Nature {
-        Nature { timeout_s: 300, ..Nature::CHANGE }
+        // Whatever it finds to do is a change of the members: gates and a snapshot stand around it.
+        Nature { touch: Touch::RemovesMember, timeout_s: 300, ..Nature::CHANGE }
     }
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
-        let Some(api) = sys.api().await? else { return Ok(Observed::Holds) };
+        let Some(api) = sys.api().await? else {
+            // Before there is a cluster here, nobody is half joined.
+            if !sys.local_kube().await?.finished {
+                return Ok(Observed::Holds);
+            }
+            return Err(
+                OpError::new(self.title(), "etcd does not answer on this control plane").passing()
+            );
+        };
         let text = match self.decide(&api) {
             Heal::Nothing => return Ok(Observed::Holds),
             Heal::Promote(id) => format!("promote the started learner {id} of {}", self.node),

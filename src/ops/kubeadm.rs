@@ -112,6 +112,10 @@ impl Action for Init {
                 return Err(OpError::refused(Refusal::Identity, self.title(), why));
             }
         }
+        self.recall(sys).await
+    }
+
+    async fn recall(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         let local = sys.local_kube().await?;
         Ok(match (local.ca_fingerprint, local.etcd_data) {
             (Some(ca_fingerprint), Some(data)) => {
@@ -238,6 +242,10 @@ impl Action for Join {
             JoinDecision::Fresh if self.control_plane => "join as a control plane".to_string(),
             JoinDecision::Fresh => "join as a worker".to_string(),
             JoinDecision::Finish => "finish the join that was cut off".into(),
+            JoinDecision::ResetThenFresh if local.etcd_data.is_some() => {
+                let what = "etcd data on this node that belongs to no member";
+                return Ok(Observed::Differs(vec![Diff::Destroy(what.into())]));
+            }
             JoinDecision::ResetThenFresh => "clear away a half-made join, then join".into(),
             JoinDecision::Wait(why) => format!("finish the join that was cut off ({why})"),
             JoinDecision::Refuse(why) => {

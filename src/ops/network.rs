@@ -24,6 +24,9 @@ pub struct Network {
     pub confirm_within_s: u32,
 }
 
+/// There while the network has been changed and a fresh connection is waited for.
+pub const WAITS: &str = "/run/slipway/network-waits";
+
 /// A connection that was armed and confirmed disarms; this is how often the op looks.
 const POLL_MS: u64 = 250;
 
@@ -95,6 +98,7 @@ impl Action for Network {
             )
             .hint("take it out with `slipway remove-node`, then `join-node` at the new address"));
         }
+        sys.remove(WAITS).await?;
         // An undo that is still armed from a cut run knows the older, working files: keep it.
         if !sys.undo_is_armed().await? {
             sys.arm_undo(&self.wrong(sys).await?, self.confirm_within_s).await?;
@@ -106,19 +110,22 @@ impl Action for Network {
             }
         }
         sys.reload_network().await?;
+        sys.write(WAITS, b"", 0o600).await?;
         let deadline = sys.now_ms() + u64::from(self.confirm_within_s) * 1000;
-        while sys.undo_is_armed().await? {
-            if sys.now_ms() > deadline {
-                return Err(OpError::new(
-                    self.title(),
-                    format!(
-                        "no connection to {} came within {} s, so the node went back to its old network",
-                        self.lan_address, self.confirm_within_s
-                    ),
-                )
-                .hint("check gateway, cabling and the port's MAC; the node is reached as before"));
-            }
+        while sys.undo_is_armed().await? && sys.now_ms() <= deadline {
             sys.sleep_ms(POLL_MS).await;
+        }
+        sys.remove(WAITS).await?;
+        // Disarmed and as we wrote it: confirmed. Anything else is the undo's work, done or due.
+        if sys.undo_is_armed().await? || !self.wrong(sys).await?.is_empty() {
+            return Err(OpError::new(
+                self.title(),
+                format!(
+                    "no connection to {} came within {} s, so the node goes back to its old network",
+                    self.lan_address, self.confirm_within_s
+                ),
+            )
+            .hint("check gateway, cabling and the port's MAC; the node is reached as before"));
         }
         Ok(None)
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::PlannedPhase;
+use super::{PlannedPhase, Verdict};
 use crate::{
     names::{NodeName, PhaseName, StepName},
     ops::Op,
@@ -32,6 +32,12 @@ pub(super) fn plan(verb: &str, cluster: &NodeName, phases: &[PlannedPhase]) -> S
     for op in phases.iter().flat_map(|p| &p.lanes).flat_map(|l| &l.ops) {
         text.push_str(&op.decision);
         text.push('\n');
+        // What would be lost is part of what was agreed to.
+        if let Verdict::Changes(diffs) = &op.verdict
+            && op.destroys()
+        {
+            diffs.iter().for_each(|diff| text.push_str(&diff.summary()));
+        }
     }
     digest(&text, 16)
 }

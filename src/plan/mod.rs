@@ -140,6 +140,10 @@ impl Plan {
 
 impl PlannedOp {
     pub fn destroys(&self) -> bool {
-        self.verdict.changes() && self.op.nature().destructive
+        let lost = |diffs: &[Diff]| diffs.iter().any(|d| matches!(d, Diff::Destroy(_)));
+        match &self.verdict {
+            Verdict::Changes(diffs) => self.op.nature().destructive || lost(diffs),
+            _ => false,
+        }
     }
 }

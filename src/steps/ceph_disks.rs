@@ -5,7 +5,7 @@
 
 use crate::{
     events::Refusal,
-    facts::{Contents, Disk},
+    facts::Disk,
     inventory::Node,
     names::Serial,
     ops::disks::{Approval, BlankDisk, Verdict, guard},
@@ -29,8 +29,7 @@ pub fn approval(scene: &Scene, serial: &Serial, disk: Option<&Disk>) -> Approval
     } else {
         // Given for what was there then. A clearing that was cut off may be finished; anything else
         // that is new on the disk was never shown to anybody.
-        let half_cleared = disk.contents.contains(&Contents::HalfCleared);
-        remembered.filter(|shown| **shown == disk.evidence() || half_cleared).cloned()
+        remembered.filter(|shown| **shown == disk.evidence() || disk.is_rest_of(shown)).cloned()
     };
     Approval { shown, osd_fsid }
 }

@@ -126,6 +126,8 @@ impl Cluster for FakeSys {
                     let commit = format!("{:016x}", super::machine::fnv(version, 1));
                     cluster.applications.entry(app.into()).or_insert((commit, healthy_at_ms));
                 }
+                let addon = FakeAddon { version: version.into(), ready_at_ms: now_ms };
+                cluster.addons.insert(name.into(), addon);
                 return Ok(());
             }
             let addon = FakeAddon { version: version.into(), ready_at_ms: now_ms + READY_MS };
