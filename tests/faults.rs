@@ -12,12 +12,15 @@ mod fleet;
 use std::collections::BTreeSet;
 
 use fleet::{Fleet, Typed, inventory, result, simulated};
+use rand::SeedableRng;
 use slipway::{
-    events::{Event, OpResult},
+    clock::Clock,
+    engine::Recorder,
+    events::{Event, Failure, OpRef, OpResult},
     facts::Contents,
     inventory::{SimFault, SimFaultAt, SimFaultKind},
     sim::Listed,
-    state::MemDisk,
+    state::{MemDisk, Opening, Writer},
 };
 use tokio::sync::mpsc;
 
@@ -550,6 +553,33 @@ fn only_reset_takes_a_cluster_down_whatever_a_playbook_says() {
         let world = fleet.cell.world();
         assert!(world.clusters.values().all(|c| c.voters() == 3));
         assert!(world.violations.is_empty(), "{:?}", world.violations);
+    });
+}
+
+#[test]
+fn what_a_command_printed_brings_no_token_into_the_ledger() {
+    const TOKEN: &str = "abcdef.0123456789abcdef";
+    simulated(async {
+        let disk = MemDisk::new();
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let opening = Opening::new(&"sim".parse().unwrap(), "bootstrap", 0, &mut rng);
+        let opened = Writer::over(Box::new(disk.clone()), &opening).unwrap();
+        let recorder =
+            Recorder::new(Clock::simulated(0, 1), opened.writer, fleet::cleaner(), vec![]);
+        let mut failure = Failure::new("kubeadm join", format!("cannot use {TOKEN}"));
+        failure.output = vec![format!("kubeadm join --token {TOKEN} ...")];
+        let op = OpRef {
+            phase: "join".parse().unwrap(),
+            lane: "node-a".parse().unwrap(),
+            node: "node-a".parse().unwrap(),
+            step: "kubeadm-join".parse().unwrap(),
+            index: 0,
+            title: "kubeadm join".into(),
+        };
+        let result = OpResult::Failed(failure);
+        recorder.emit_durably(Event::OpFinished { op, result, elapsed_ms: 0 }).await.unwrap();
+        let ledger = String::from_utf8(disk.bytes()).unwrap();
+        assert!(ledger.contains("kubeadm-join") && !ledger.contains(TOKEN), "{ledger}");
     });
 }
 

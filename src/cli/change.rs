@@ -238,7 +238,10 @@ impl<'a> Verb<'a> {
         let watcher: Watcher = Box::new(move |stamped| {
             watching.lock().unwrap_or_else(PoisonError::into_inner).event(stamped)
         });
-        let recorder = Recorder::new(fleet.clock, writer, vec![watcher]);
+        // Before the ledger too, and not only before the screen.
+        let mut cleaner = ui::Cleaner::new(redactor.clone());
+        let clean = Box::new(move |stamped| cleaner.event(&stamped));
+        let recorder = Recorder::new(fleet.clock, writer, clean, vec![watcher]);
         if let Some(torn) = torn {
             recorder.emit(Event::Note {
                 level: Level::Warning,

@@ -8,6 +8,8 @@ use crate::{
     state::{Commit, LedgerError, Writer},
 };
 
+/// Makes an event fit to be kept and shown: what a command printed may hold a token.
+pub type Clean = Box<dyn FnMut(Stamped) -> Stamped + Send>;
 /// Who watches: the UI, the log file.
 pub type Watcher = Box<dyn FnMut(&Stamped) + Send>;
 
@@ -20,12 +22,13 @@ pub struct Recorder {
 
 struct Inner {
     next: u64,
+    clean: Clean,
     watchers: Vec<Watcher>,
 }
 
 impl Recorder {
-    pub fn new(clock: Clock, writer: Writer, watchers: Vec<Watcher>) -> Self {
-        Self { clock, writer, inner: Arc::new(Mutex::new(Inner { next: 0, watchers })) }
+    pub fn new(clock: Clock, writer: Writer, clean: Clean, watchers: Vec<Watcher>) -> Self {
+        Self { clock, writer, inner: Arc::new(Mutex::new(Inner { next: 0, clean, watchers })) }
     }
 
     /// Written soon; everything durable that follows brings it along.
@@ -33,6 +36,7 @@ impl Recorder {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let stamped = Stamped { index: inner.next, at_ms: self.clock.now_ms(), event };
         inner.next += 1;
+        let stamped = (inner.clean)(stamped);
         let commit = self.writer.append(&stamped);
         for watcher in &mut inner.watchers {
             watcher(&stamped);

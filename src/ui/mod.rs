@@ -29,6 +29,7 @@ use std::{fmt, io::Write, path::PathBuf, str::FromStr, sync::Arc};
 pub use self::{
     bars::Bars,
     board::{Board, Lane, LaneState, PhaseBoard},
+    clean::Cleaner,
     failure::render as render_failures,
     json::Json,
     log::Log,

@@ -169,6 +169,7 @@ impl Fleet {
         let recorder = Recorder::new(
             clock,
             writer,
+            cleaner(),
             vec![Box::new(move |stamped| events.lock().unwrap().push(stamped.clone()))],
         );
         let wish = typed.wish();
@@ -224,6 +225,12 @@ impl Fleet {
     pub fn heard(&self) -> Vec<Event> {
         self.events.lock().unwrap().iter().map(|s| s.event.clone()).collect()
     }
+}
+
+/// As the command line has it, with no secret registered.
+pub fn cleaner() -> slipway::engine::recorder::Clean {
+    let mut cleaner = slipway::ui::Cleaner::new(slipway::ui::Redactor::default());
+    Box::new(move |stamped| cleaner.event(&stamped))
 }
 
 /// The run's result, or what stood in its way.
