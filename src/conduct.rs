@@ -91,7 +91,8 @@ pub async fn plan_only(
     if !failures.is_empty() {
         return Err(failures);
     }
-    let mut plan = planned(order, &prepared, ledger).await?;
+    let memory = remembered(order, &prepared.facts, ledger).map_err(|f| vec![f])?;
+    let mut plan = planned(order, &prepared, &memory).await?;
     plan.notes.extend(notes);
     Ok(plan)
 }
@@ -116,13 +117,20 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         let _ = recorder.flush().await;
         return stopped(failures);
     }
+    let memory = match remembered(order, &prepared.facts, &ledger) {
+        Ok(memory) => memory,
+        Err(failure) => {
+            release(&prepared.sessions).await;
+            return stopped(vec![failure]);
+        }
+    };
     let planned = tokio::select! {
         biased;
         Some(()) = interrupts.recv() => {
             release(&prepared.sessions).await;
             return Outcome::Declined;
         }
-        planned = planned(order, &prepared, &ledger) => planned,
+        planned = planned(order, &prepared, &memory) => planned,
     };
     let mut plan = match planned {
         Ok(plan) => plan,
@@ -134,9 +142,10 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
     plan.notes.extend(notes);
     // Every control plane is another machine now: what the ledger knew of the cluster is void, and
     // stays so if this run is cut off.
-    let void = |memory: &Memory| memory.ca_fingerprint.is_none() && ledger.identity().is_some();
-    if remembered(order, &prepared.facts, &ledger).as_ref().is_ok_and(void) {
-        let ca_fingerprint = ledger.identity().map(|i| i.ca_fingerprint.clone());
+    if memory.ca_fingerprint.is_none()
+        && let Some(identity) = ledger.identity()
+    {
+        let ca_fingerprint = Some(identity.ca_fingerprint.clone());
         recorder.emit(Event::ClusterRetired { ca_fingerprint });
     }
     if let Err(failure) = expected(order, &plan, &ledger) {
@@ -206,15 +215,10 @@ fn missing(prepared: &Prepared, needed: &BTreeSet<NodeName>) -> (Vec<Failure>, V
 async fn planned(
     order: &Order<'_>,
     prepared: &Prepared,
-    ledger: &Ledger,
+    memory: &Memory,
 ) -> Result<Plan, Vec<Failure>> {
-    let memory = remembered(order, &prepared.facts, ledger).map_err(|f| vec![f])?;
-    let scene = Scene {
-        inventory: order.inventory,
-        facts: &prepared.facts,
-        wish: &order.wish,
-        memory: &memory,
-    };
+    let scene =
+        Scene { inventory: order.inventory, facts: &prepared.facts, wish: &order.wish, memory };
     let draft = draft(&scene, order.playbook, &order.scope);
     let mut asked: BTreeMap<NodeName, Vec<Op>> = BTreeMap::new();
     for op in draft.phases.iter().flat_map(|p| &p.lanes).flat_map(|l| &l.ops) {

@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// How often an op that wants a confirmation is asked whether its undo is armed.
+/// How often an op that wants a confirmation is asked whether it waits for one yet.
 const CONFIRM_POLL_MS: u64 = 200;
 
 impl Agent {
@@ -163,12 +163,10 @@ impl Agent {
             finishing.await?
         };
         self.sys.moment(step, Moment::Applied).await?;
-        Ok(match done {
-            Done::Unchanged => (Outcome::Unchanged, None),
-            // What serves a later op is not a change of the node.
-            Done::Changed(_, output) if op.nature().serves => (Outcome::Unchanged, output),
-            Done::Changed(lines, output) => (Outcome::Changed(lines), output),
-        })
+        // What serves a later op is not a change of the node.
+        let outcome =
+            if op.nature().serves { Outcome::Unchanged } else { Outcome::Changed(done.changed) };
+        Ok((outcome, done.output))
     }
 
     /// Whether the network is as it will be, and an op waits to hear that the node can be reached.

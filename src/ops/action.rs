@@ -179,11 +179,11 @@ pub trait Action: Send + Sync {
     }
 }
 
-/// How an op ended.
+/// What an op changed, a line each, and what it made for later ones.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Done {
-    Unchanged,
-    Changed(Vec<String>, Option<Output>),
+pub struct Done {
+    pub changed: Vec<String>,
+    pub output: Option<Output>,
 }
 
 /// Applies what `observe` found to differ, then looks again: an op that says it changed something
@@ -200,5 +200,5 @@ pub async fn finish(action: &dyn Action, sys: &dyn Sys, differences: Vec<Diff>) 
         )
         .hint("something else on the node may be changing it back"));
     }
-    Ok(Done::Changed(differences.iter().map(Diff::summary).collect(), output))
+    Ok(Done { changed: differences.iter().map(Diff::summary).collect(), output })
 }

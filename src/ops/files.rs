@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::action::{Action, Diff, Nature, Observed, OpResult, Output};
+use super::action::{Action, Diff, Observed, OpResult, Output};
 use super::sys::Sys;
 use crate::secret::Sealed;
 
@@ -173,10 +173,6 @@ impl HostsBlock {
 impl Action for HostsBlock {
     fn title(&self) -> String {
         "names in /etc/hosts".into()
-    }
-
-    fn nature(&self) -> Nature {
-        Nature::CHANGE
     }
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {

@@ -52,11 +52,8 @@ impl Connector for SimConnector {
             unreachable(node, &format!("the agent cannot read its journal: {error}"), false)
         })?;
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
-        let cell = self.cell.clone();
-        let of = node.clone();
         let served = tokio::spawn(async move {
             let _ = agent.serve(far).await;
-            drop((cell, of));
         });
         self.cell.adopt_connection(node, served.abort_handle());
         Ok(Box::new(near))
