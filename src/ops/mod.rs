@@ -19,6 +19,7 @@ pub mod units;
 pub mod upgrade;
 
 pub mod fake;
+pub mod linux;
 
 use serde::{Deserialize, Serialize};
 

@@ -52,19 +52,48 @@ impl SysError {
 
 pub type SysResult<T> = Result<T, SysError>;
 
+/// Who may do what with a file or directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    pub mode: u32,
+    /// `user:group` by name. None leaves it: to whoever has it, or to root for what is new.
+    pub owner: Option<String>,
+}
+
+impl Access {
+    pub fn mode(mode: u32) -> Self {
+        Self { mode, owner: None }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileState {
     pub content: Vec<u8>,
     pub mode: u32,
+    /// `user:group`; numbers where there is no such name.
+    pub owner: String,
     /// By the node's clock: an older unit than its configuration wants a restart.
     pub changed_ms: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirState {
+    pub mode: u32,
+    pub owner: String,
 }
 
 #[async_trait]
 pub trait Files: Send + Sync {
     async fn read(&self, path: &str) -> SysResult<Option<FileState>>;
     /// Parents are made as needed, with mode 0755.
-    async fn write(&self, path: &str, content: &[u8], mode: u32) -> SysResult<()>;
+    async fn write_as(&self, path: &str, content: &[u8], access: &Access) -> SysResult<()>;
+    async fn write(&self, path: &str, content: &[u8], mode: u32) -> SysResult<()> {
+        self.write_as(path, content, &Access::mode(mode)).await
+    }
+    /// A directory; None where there is none. Something else in its place is an error.
+    async fn directory(&self, path: &str) -> SysResult<Option<DirState>>;
+    /// Made with its parents, or given this mode and owner.
+    async fn make_directory(&self, path: &str, access: &Access) -> SysResult<()>;
     /// A file, a link, or a whole directory. Nothing there is fine.
     async fn remove(&self, path: &str) -> SysResult<()>;
     async fn link_target(&self, path: &str) -> SysResult<Option<String>>;

@@ -2,12 +2,15 @@
 
 use async_trait::async_trait;
 
-use super::FakeSys;
+use super::{
+    FakeSys,
+    machine::{Machine, owner_or_root},
+};
 use crate::{
     facts::OsFacts,
     names::Version,
     ops::sys::{
-        Artifacts, FileState, Files, Kernel, Packages, SysError, SysResult, Time, UnitChange,
+        Access, Artifacts, DirState, FileState, Files, Kernel, Packages, SysError, SysResult, Time, UnitChange,
         UnitState, Units,
     },
 };
@@ -22,15 +25,33 @@ impl Files for FakeSys {
                 m.files.get(path).map(|f| FileState {
                     content: f.content.clone(),
                     mode: f.mode,
+                    owner: f.owner.clone(),
                     changed_ms: f.changed_ms,
                 })
             })
             .await)
     }
 
-    async fn write(&self, path: &str, content: &[u8], mode: u32) -> SysResult<()> {
+    async fn write_as(&self, path: &str, content: &[u8], access: &Access) -> SysResult<()> {
         self.act("write", 20, |world, node, now_ms| {
-            world.machine(node).write(path, content, mode, now_ms);
+            world.machine(node).write(path, content, access, now_ms);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn directory(&self, path: &str) -> SysResult<Option<DirState>> {
+        let state = |m: &Machine| {
+            m.directories
+                .get(path)
+                .map(|a| DirState { mode: a.mode, owner: owner_or_root(a.owner.as_ref()) })
+        };
+        Ok(self.look(|m, _| state(m)).await)
+    }
+
+    async fn make_directory(&self, path: &str, access: &Access) -> SysResult<()> {
+        self.act("make-directory", 10, |world, node, _| {
+            world.machine(node).directories.insert(path.into(), access.clone());
             Ok(())
         })
         .await
@@ -42,6 +63,7 @@ impl Files for FakeSys {
             let below = format!("{path}/");
             machine.files.retain(|p, _| p != path && !p.starts_with(&below));
             machine.links.retain(|p, _| p != path && !p.starts_with(&below));
+            machine.directories.retain(|p, _| p != path && !p.starts_with(&below));
             Ok(())
         })
         .await

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     facts::{Contents, EtcdData, OsFacts},
     names::{Mac, NodeName, Serial, Version},
+    ops::sys::Access,
 };
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,7 +18,17 @@ pub struct FakeFile {
     #[serde(with = "serde_bytes")]
     pub content: Vec<u8>,
     pub mode: u32,
+    #[serde(default = "root")]
+    pub owner: String,
     pub changed_ms: u64,
+}
+
+fn root() -> String {
+    "root:root".into()
+}
+
+pub(super) fn owner_or_root(owner: Option<&String>) -> String {
+    owner.cloned().unwrap_or_else(root)
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +97,9 @@ pub struct Machine {
     pub updates: Vec<(String, String, String)>,
     pub files: BTreeMap<String, FakeFile>,
     pub links: BTreeMap<String, String>,
+    /// Those that were asked for; parents of files are simply there.
+    #[serde(default)]
+    pub directories: BTreeMap<String, Access>,
     pub packages: BTreeSet<String>,
     pub enabled: BTreeSet<String>,
     pub artifacts: BTreeMap<String, BTreeSet<Version>>,
@@ -187,8 +201,11 @@ impl Machine {
         format!("{}-boot-{}", self.machine_id, self.ram.boots)
     }
 
-    pub fn write(&mut self, path: &str, content: &[u8], mode: u32, now_ms: u64) {
-        let file = FakeFile { content: content.to_vec(), mode, changed_ms: self.wall_ms(now_ms) };
+    pub fn write(&mut self, path: &str, content: &[u8], access: &Access, now_ms: u64) {
+        let had = self.files.get(path).map(|f| &f.owner);
+        let owner = owner_or_root(access.owner.as_ref().or(had));
+        let (content, changed_ms) = (content.to_vec(), self.wall_ms(now_ms));
+        let file = FakeFile { content, mode: access.mode, owner, changed_ms };
         self.files.insert(path.into(), file);
     }
 
@@ -253,7 +270,7 @@ impl Machine {
         if let Some(undo) = self.undo.take() {
             for (path, old) in undo.files {
                 match old {
-                    Some(text) => self.write(&path, text.as_bytes(), 0o644, now_ms),
+                    Some(text) => self.write(&path, text.as_bytes(), &Access::mode(0o644), now_ms),
                     None => drop(self.files.remove(&path)),
                 }
             }
@@ -329,7 +346,7 @@ impl Machine {
             packages: ["base", "linux", "openssh"].map(String::from).into(),
             ..Machine::default()
         };
-        machine.write("/etc/hosts", b"127.0.0.1 localhost\n", 0o644, 0);
+        machine.write("/etc/hosts", b"127.0.0.1 localhost\n", &Access::mode(0o644), 0);
         machine
     }
 }

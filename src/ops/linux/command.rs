@@ -1,0 +1,214 @@
+//! Commands: started in a process group of their own, with a result that says everything.
+//!
+//! The group dies with the future that waits for it: an op that times out or is cut off leaves no
+//! process behind. Must not know a shell.
+
+use std::{process::Stdio, time::Duration};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process,
+};
+
+use crate::ops::sys::{SysError, SysErrorKind, SysResult};
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// None when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    pub fn ok(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// The last lines of what it said, errors last.
+    pub fn tail(&self) -> Vec<String> {
+        let lines: Vec<String> =
+            self.stdout.lines().chain(self.stderr.lines()).map(str::to_string).collect();
+        let skip = lines.len().saturating_sub(TAIL_LINES);
+        lines.into_iter().skip(skip).filter(|l| !l.trim().is_empty()).collect()
+    }
+}
+
+const TAIL_LINES: usize = 20;
+/// What is kept of a command's output: enough to read, never enough to fill the memory.
+const MOST_OUTPUT: usize = 4 << 20;
+/// How long a group has after SIGTERM.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A command to be run: program and arguments, never a line for a shell.
+#[derive(Debug)]
+pub struct Command {
+    program: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    input: Option<Vec<u8>>,
+}
+
+/// Kills the group when the command is no longer waited for.
+struct Group(Option<i32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(id) = self.0 else { return };
+        let group = Pid::from_raw(id);
+        if killpg(group, Signal::SIGTERM).is_err() {
+            return;
+        }
+        // Nobody waits for this: a thread of its own sees to those that do not listen.
+        std::thread::spawn(move || {
+            std::thread::sleep(GRACE);
+            let _ = killpg(group, Signal::SIGKILL);
+        });
+    }
+}
+
+impl Command {
+    pub fn new(program: impl Into<String>) -> Self {
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), input: None }
+    }
+
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub fn args<I: IntoIterator<Item = S>, S: Into<String>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// What it reads from its standard input: the way for secrets, which argv is not.
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(input.into());
+        self
+    }
+
+    /// For messages: the program and its arguments.
+    pub fn line(&self) -> String {
+        let mut line = self.program.clone();
+        for arg in &self.args {
+            line.push(' ');
+            line.push_str(arg);
+        }
+        line
+    }
+
+    /// Runs it to its end, whatever that is.
+    pub async fn run(self) -> SysResult<Finished> {
+        let line = self.line();
+        let mut command = process::Command::new(&self.program);
+        command
+            .args(&self.args)
+            .env("LC_ALL", "C.UTF-8")
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .envs(self.env)
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                SysError::other(format!("`{}` is not installed on this node", self.program))
+            }
+            _ => SysError::other(format!("cannot start `{line}`: {error}")),
+        })?;
+        let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feeding = async {
+            if let (Some(mut stdin), Some(input)) = (stdin, self.input) {
+                // One that does not read its input says so by how it ends.
+                let _ = stdin.write_all(&input).await;
+            }
+        };
+        let waited = async {
+            tokio::join!(feeding, read(stdout), read(stderr), async { child.wait().await })
+        };
+        let ((), stdout, stderr, status) = waited.await;
+        group.0 = None;
+        let status =
+            status.map_err(|error| SysError::other(format!("wait for `{line}`: {error}")))?;
+        Ok(Finished { code: status.code(), stdout, stderr })
+    }
+
+    /// Runs it, and takes anything but success for a failure.
+    pub async fn done(self) -> SysResult<Finished> {
+        let line = self.line();
+        let finished = self.run().await?;
+        if finished.ok() {
+            return Ok(finished);
+        }
+        let how = match finished.code {
+            Some(code) => format!("exit {code}"),
+            None => "killed by a signal".into(),
+        };
+        let output = finished.tail();
+        let full = output.iter().any(|l| l.contains("No space left on device"));
+        let kind = if full { SysErrorKind::NoSpace } else { SysErrorKind::Other };
+        Err(SysError { message: format!("`{line}` failed: {how}"), output, kind })
+    }
+}
+
+/// Reads to the end, and keeps the last part of what is too long.
+async fn read(pipe: Option<impl tokio::io::AsyncRead + Unpin>) -> String {
+    let Some(mut pipe) = pipe else { return String::new() };
+    let mut kept = Vec::new();
+    let mut chunk = [0; 16 << 10];
+    while let Ok(count @ 1..) = pipe.read(&mut chunk).await {
+        kept.extend_from_slice(&chunk[..count]);
+        if kept.len() > 2 * MOST_OUTPUT {
+            kept.drain(..kept.len() - MOST_OUTPUT);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_result_says_everything() {
+        let done = Command::new("sh").args(["-c", "cat; echo two >&2; exit 3"]).input("one");
+        let done = done.run().await.unwrap();
+        assert_eq!(done.code, Some(3));
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("one", "two\n"));
+        let missing = Command::new("no-such-program").run().await.unwrap_err();
+        assert!(missing.message.contains("not installed"), "{missing}");
+        let failed = Command::new("sh").args(["-c", "echo why >&2; exit 1"]).done().await;
+        assert_eq!(failed.unwrap_err().output, ["why"]);
+    }
+
+    #[tokio::test]
+    async fn the_whole_group_dies_with_the_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let mark = dir.path().join("pid");
+        let script = format!("sleep 600 & echo $! > {}; wait", mark.display());
+        let run = Command::new("sh").args(["-c", &script]).run();
+        let cut = tokio::time::timeout(Duration::from_secs(2), run).await;
+        assert!(cut.is_err(), "it was still waiting");
+        let pid: i32 = std::fs::read_to_string(mark).unwrap().trim().parse().unwrap();
+        for _ in 0..100 {
+            if nix::sys::signal::kill(Pid::from_raw(pid), None).is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the grandchild {pid} is still there");
+    }
+}
