@@ -17,13 +17,13 @@ use crate::{
         drive::{Hide, KeepSnapshot},
         prepare::release,
     },
-    events::{Event, Failure, Level, Refusal, RunResult, RunStarted},
+    events::{Event, Failure, Level, Pace, Refusal, RunResult, RunStarted},
     facts::NodeFacts,
     inventory::Inventory,
     names::{NodeName, Serial},
     ops::Op,
     plan::{Plan, Scope, Verdict, assemble, draft},
-    playbook::Playbook,
+    playbook::{Phase, Playbook, Selector},
     state::Ledger,
     steps::{Memory, Scene, Wish},
     transport::Connector,
@@ -112,11 +112,19 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
     };
     let stopped = |failures| Outcome::Stopped(failures);
     let (failures, notes) = missing(&prepared, &needed);
-    if !failures.is_empty() {
+    let without;
+    let mut left_behind = Vec::new();
+    let order = if failures.is_empty() {
+        order
+    } else if let Some(rest) = rest_of(order, &prepared, &failures) {
+        left_behind = failures;
+        without = rest;
+        &without
+    } else {
         release(&prepared.sessions).await;
         let _ = recorder.flush().await;
         return stopped(failures);
-    }
+    };
     let memory = match remembered(order, &prepared.facts, &ledger) {
         Ok(memory) => memory,
         Err(failure) => {
@@ -140,6 +148,11 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         }
     };
     plan.notes.extend(notes);
+    if let Some(until) = order.scope.until.as_ref().filter(|_| !left_behind.is_empty()) {
+        for failure in &left_behind {
+            plan.notes.push(format!("{failure}; the other nodes go on up to phase {until}"));
+        }
+    }
     // Every control plane is another machine now: what the ledger knew of the cluster is void, and
     // stays so if this run is cut off.
     if memory.ca_fingerprint.is_none()
@@ -172,6 +185,7 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         sessions: prepared.sessions,
         keep_snapshot,
         hide,
+        left_behind,
     };
     let run = engine::run(plan.clone(), job, interrupts).await;
     let everybody = order
@@ -186,6 +200,43 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
     }
     let _ = recorder.flush().await;
     Outcome::Ran(Box::new(plan), run)
+}
+
+/// What can be done without the nodes that did not come up: phases in which every node works by
+/// itself. Only where the run is on its way anyway, and nobody else has a say in it.
+fn rest_of<'a>(order: &Order<'a>, prepared: &Prepared, failures: &[Failure]) -> Option<Order<'a>> {
+    let other = |f: &Failure| matches!(f.refusal, Some(Refusal::Lease | Refusal::Identity));
+    if order.wish.verb != "bootstrap"
+        || order.expect_plan.is_some()
+        || prepared.sessions.is_empty()
+        || failures.iter().any(other)
+    {
+        return None;
+    }
+    let alone = |phase: &&Phase| phase.nodes == Selector::All && phase.run == Pace::Parallel;
+    let phases: Vec<_> = order.playbook.phases.iter().take_while(alone).map(|p| &p.name).collect();
+    let asked = order.scope.until.as_ref().and_then(|u| phases.iter().find(|p| **p == u));
+    let until = (*asked.or(phases.last())?).clone();
+    let only: BTreeSet<NodeName> = prepared
+        .sessions
+        .keys()
+        .filter(|n| order.scope.only.is_empty() || order.scope.only.contains(n))
+        .cloned()
+        .collect();
+    if only.is_empty() {
+        return None;
+    }
+    Some(Order {
+        inventory: order.inventory,
+        playbook: order.playbook,
+        wish: Wish { only: only.clone(), ..order.wish.clone() },
+        scope: Scope { only, until: Some(until) },
+        force_lease: order.force_lease,
+        expect_plan: None,
+        parallel: order.parallel,
+        command: order.command.clone(),
+        run: order.run.clone(),
+    })
 }
 
 /// Failures of nodes that are needed, and a note for each of the others.

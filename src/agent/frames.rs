@@ -65,6 +65,10 @@ pub enum ToAgent {
     },
     /// This connection is new: a change of the network may stay.
     Confirm,
+    /// Takes the agent's files off the node and ends it. Answered by `Observed` of nothing.
+    Dismiss {
+        generation: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

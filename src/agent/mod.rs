@@ -4,9 +4,12 @@
 //! until somebody does. Events are kept by index, so that who comes back misses none. Must not know
 //! the inventory, the plan or how its connections came to be.
 
+pub mod bridge;
+pub mod daemon;
 pub mod frames;
 mod journal;
 mod lease;
+pub mod place;
 mod run;
 mod serve;
 
@@ -45,6 +48,8 @@ struct State {
     requests: BTreeMap<RequestId, Live>,
     /// Connections that listen to the running request.
     listeners: u32,
+    /// Its files were taken away: the process has nothing left to serve from.
+    dismissed: bool,
 }
 
 #[derive(Default)]
@@ -65,6 +70,24 @@ impl Agent {
             turn: tokio::sync::Mutex::default(),
             changed: news::Sender::new(()),
         })
+    }
+
+    /// Whether a request runs, or waits for somebody to listen.
+    pub fn is_busy(&self) -> bool {
+        self.state().running.is_some()
+    }
+
+    pub fn is_dismissed(&self) -> bool {
+        self.state().dismissed
+    }
+
+    /// The op that runs comes to its end; none follows it, whoever asked for it.
+    pub fn stop_between_ops(&self) {
+        self.update(|state| {
+            for live in state.requests.values_mut() {
+                live.cancelled = true;
+            }
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -124,6 +124,13 @@ impl Agent {
                 self.cancel(&request);
                 Ok(())
             }
+            ToAgent::Dismiss { generation } => {
+                let answer = match self.dismiss(generation).await {
+                    Ok(()) => FromAgent::Observed(Vec::new()),
+                    Err(failure) => FromAgent::Sorry(*failure),
+                };
+                send(wire, &answer).await
+            }
             ToAgent::Apply { request, generation, after, ops } => {
                 self.apply(wire, request, generation, after, ops).await
             }
@@ -135,6 +142,32 @@ impl Agent {
                 self.attach(wire, request, after).await
             }
         }
+    }
+
+    /// Removes what Slipway keeps on a node for itself. Nothing of the host or the cluster.
+    async fn dismiss(&self, generation: u64) -> Result<(), Box<Failure>> {
+        const WHAT: &str = "remove the agent";
+        let _turn = self.turn.lock().await;
+        let say = |error: crate::ops::sys::SysError| Box::new(Failure::new(WHAT, error.message));
+        let newest = lease::generation(&*self.sys).await.map_err(say)?;
+        if generation < newest || self.is_busy() {
+            let failure = Failure::new(WHAT, "somebody else works on this node")
+                .refused(crate::events::Refusal::Lease)
+                .left("nothing was removed");
+            return Err(Box::new(failure));
+        }
+        if self.sys.undo_is_armed().await.map_err(say)? {
+            let failure = Failure::new(WHAT, "a change of the network waits for its confirmation")
+                .refused(crate::events::Refusal::Network)
+                .left("nothing was removed")
+                .hint("wait until it is confirmed or undone, then run the same command again");
+            return Err(Box::new(failure));
+        }
+        for path in ["/run/slipway", "/var/lib/slipway"] {
+            self.sys.remove(path).await.map_err(say)?;
+        }
+        self.update(|state| state.dismissed = true);
+        Ok(())
     }
 
     /// A request that waits between two ops belongs to a lease that is over.

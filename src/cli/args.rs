@@ -42,6 +42,9 @@ pub struct Global {
     /// Show more: what holds and what ops print; twice, the bookkeeping too
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Remember the host keys of nodes that are not known yet, instead of refusing them
+    #[arg(long, global = true)]
+    pub accept_new_host_keys: bool,
     /// Write the log here instead of the state directory
     #[arg(long, global = true, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
@@ -63,7 +66,7 @@ pub enum Verb {
     /// One node leaves the cluster, cleanly
     RemoveNode(OneNode),
     /// Hardware goes back to bare; disks only when named
-    Reset(Bootstrap),
+    Reset(Reset),
     /// The cluster at a glance
     Status,
     /// Read-only checks, with remedies
@@ -74,6 +77,9 @@ pub enum Verb {
     Playbook(Playbook),
     /// JSON schemas, for editors
     Schema(Schema),
+    /// What runs on the nodes
+    #[command(hide = true, subcommand)]
+    Agent(Agent),
     /// Completions for a shell
     #[command(hide = true)]
     Completions(Completions),
@@ -101,6 +107,18 @@ pub struct Change {
 
 #[derive(Debug, Clone, Args)]
 pub struct Bootstrap {
+    /// Show the plan and change nothing
+    #[arg(long)]
+    pub plan: bool,
+    #[command(flatten)]
+    pub change: Change,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Reset {
+    /// Only end the agent and remove its files; cluster, host and disks stay as they are
+    #[arg(long, conflicts_with_all = ["plan", "until", "expect_plan", "wipe_disk", "destroy_osd"])]
+    pub agent: bool,
     /// Show the plan and change nothing
     #[arg(long)]
     pub plan: bool,
@@ -189,4 +207,19 @@ fn serial_and_fsid(text: &str) -> Result<(Serial, String), String> {
         return Err(format!("`{fsid}` is not a Ceph filesystem id (a UUID)"));
     }
     Ok((serial, fsid.to_ascii_lowercase()))
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum Agent {
+    /// Connects standard input and output with this node's agent, and starts it
+    Connect,
+    /// The agent itself
+    Serve {
+        /// Leave the session that started it, where no systemd does that
+        #[arg(long)]
+        detach: bool,
+        /// End after so many idle seconds
+        #[arg(long, default_value_t = 600)]
+        idle_s: u64,
+    },
 }

@@ -9,11 +9,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::mpsc;
 
 use super::{
-    args::{Bootstrap, Change, Global, OneNode, Upgrade},
+    args::{Bootstrap, Change, Global, OneNode, Reset, Upgrade},
     context::{self, Fleet},
     exit::{Error, Exit},
     output,
@@ -40,7 +39,7 @@ pub fn bootstrap(global: &Global, args: &Bootstrap) -> Result<Exit, Error> {
     Verb::new(global, "bootstrap", &args.change)?.go(args.plan)
 }
 
-pub fn reset(global: &Global, args: &Bootstrap) -> Result<Exit, Error> {
+pub fn reset(global: &Global, args: &Reset) -> Result<Exit, Error> {
     Verb::new(global, "reset", &args.change)?.go(args.plan)
 }
 
@@ -155,7 +154,7 @@ impl<'a> Verb<'a> {
         let loaded = state::read(&dir, cluster)?;
         let ledger = Ledger::fold(&loaded);
         self.check_birth(&ledger)?;
-        let fleet = context::fleet(self.global, &self.loaded.inventory, &dir, false)?;
+        let fleet = context::fleet(self.global, &self.loaded, &dir, false)?;
         let order = self.order(String::new());
         let planned = fleet.runtime.block_on(conduct::plan_only(
             &order,
@@ -210,14 +209,10 @@ impl<'a> Verb<'a> {
         {
             output::err(&format!("warning: {warning}\n"));
         }
-        let fleet = context::fleet(self.global, &self.loaded.inventory, &dir, true)?;
+        let fleet = context::fleet(self.global, &self.loaded, &dir, true)?;
         let cluster = &self.loaded.inventory.cluster.name;
         let now_ms = fleet.clock.now_ms();
-        // A simulated story is the same every time; a real one is not to be guessed.
-        let mut rng = match &self.loaded.inventory.sim {
-            Some(sim) => StdRng::seed_from_u64(sim.seed ^ now_ms),
-            None => StdRng::from_os_rng(),
-        };
+        let mut rng = context::rng(&self.loaded.inventory, now_ms);
         let opening = Opening::new(cluster, self.wish.verb.as_str(), now_ms, &mut rng);
         let runtime = &fleet.runtime;
         let Opened { ledger, writer, torn } =
@@ -254,7 +249,9 @@ impl<'a> Verb<'a> {
             });
         }
         if self.wish.verb == "reset" {
-            fleet.cell.expect_teardown(self.scope.only.is_empty());
+            if let Some(cell) = &fleet.sim {
+                cell.expect_teardown(self.scope.only.is_empty());
+            }
         }
         let order = self.order(run);
         let means = Means {
@@ -274,7 +271,9 @@ impl<'a> Verb<'a> {
             let _inside = runtime.enter();
             folds.lock().unwrap_or_else(PoisonError::into_inner).finish();
             // Told, but not in the run's place: how that ended is what counts.
-            if let Err(error) = sim::leave(&fleet.cell, &dir.sim()) {
+            if let Some(cell) = &fleet.sim
+                && let Err(error) = sim::leave(cell, &dir.sim())
+            {
                 Error::from(error).show(self.mode);
             }
         }
@@ -326,9 +325,7 @@ impl<'a> Verb<'a> {
     fn ask(&self, plan: &Plan) -> bool {
         self.show(plan);
         output::out("\nGo on? [y/N] ");
-        let mut answer = String::new();
-        let _ = std::io::stdin().read_line(&mut answer);
-        matches!(answer.trim(), "y" | "Y" | "yes")
+        context::said_yes()
     }
 }
 
@@ -424,9 +421,9 @@ async fn watched(
             folds.lock().unwrap_or_else(PoisonError::into_inner).tick();
         }
     };
-    let killed = fleet.cell.controller_was_killed();
     let killed = async {
-        if killed.wait_for(|k| k.then_some(())).await.is_err() {
+        let Some(cell) = &fleet.sim else { return std::future::pending().await };
+        if cell.controller_was_killed().wait_for(|k| k.then_some(())).await.is_err() {
             std::future::pending::<()>().await;
         }
     };
@@ -436,9 +433,11 @@ async fn watched(
         outcome = verb => Some(outcome),
         () = ticking => None,
     };
-    if outcome.is_none() {
+    if outcome.is_none()
+        && let Some(cell) = &fleet.sim
+    {
         // Ops that run come to their end on their nodes; nobody is there to see it.
-        fleet.cell.hang_up();
+        cell.hang_up();
         fleet.clock.sleep_ms(60_000).await;
     }
     outcome

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
@@ -16,12 +17,13 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    inventory::{self, Inventory, Loaded},
+    inventory::{self, Inventory, Loaded, Node, Sim},
     names::NodeName,
     ops::fake::WorldCell,
+    secret::Sealed,
     sim::{self, SimConnector},
     state::StateDir,
-    transport::Connector,
+    transport::{Ask, Connector, Options, SshConnector, Way},
     ui::Mode,
 };
 
@@ -84,35 +86,125 @@ pub struct Fleet {
     pub runtime: Runtime,
     pub connector: Arc<dyn Connector>,
     pub clock: Clock,
-    pub cell: Arc<WorldCell>,
+    /// The simulated machines, where they are.
+    pub sim: Option<Arc<WorldCell>>,
     /// Time is made up and jumps: no need to wait, or to draw in between.
     pub hurried: bool,
 }
 
 /// `keep`: what happens to a simulated fleet is written down.
-pub fn fleet(
+pub fn fleet(global: &Global, loaded: &Loaded, dir: &StateDir, keep: bool) -> Result<Fleet, Error> {
+    match &loaded.inventory.sim {
+        Some(sim) => simulated(global, &loaded.inventory, sim, dir, keep),
+        None => real(global, loaded),
+    }
+}
+
+fn cannot_start(error: std::io::Error) -> Error {
+    Error::text(Exit::Failed, format!("cannot start: {error}"), None)
+}
+
+fn simulated(
     global: &Global,
     inventory: &Inventory,
+    sim: &Sim,
     dir: &StateDir,
     keep: bool,
 ) -> Result<Fleet, Error> {
-    let Some(sim) = &inventory.sim else {
-        return Err(Error::usage(
-            "this build drives the simulated fleet only: the SSH transport is not in it yet",
-            "try `-i sim`, the built-in simulated fleet",
-        ));
-    };
     // A person at a terminal wants to see it happen; everybody else wants it to be over.
     let hurried = mode(global) != Mode::Human || sim.speed == 0 || !keep;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .start_paused(hurried)
         .build()
-        .map_err(|e| Error::text(Exit::Failed, format!("cannot start: {e}"), None))?;
+        .map_err(cannot_start)?;
     let speed = if hurried { 1 } else { sim.speed };
     let cell = runtime.block_on(async { sim::fleet(inventory, &dir.sim(), speed, keep) })?;
     let connector = Arc::new(SimConnector::new(cell.clone()));
-    Ok(Fleet { runtime, connector, clock: cell.clock, cell, hurried })
+    Ok(Fleet { runtime, connector, clock: cell.clock, sim: Some(cell), hurried })
+}
+
+/// Machines over SSH.
+fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
+    // Key exchanges of many nodes are work for more than one core.
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(cannot_start)?;
+    let clock = runtime.block_on(async { Clock::wall() });
+    let inventory = &loaded.inventory;
+    let ways = inventory.nodes.iter().map(|node| (node.name.clone(), way(inventory, node)));
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
+    let home =
+        user.as_ref().map(|u| u.dir.clone()).or_else(|| Some(std::env::var_os("HOME")?.into()));
+    let options = Options {
+        accept_new_host_keys: global.accept_new_host_keys,
+        config_file: inventory
+            .ssh
+            .config
+            .as_ref()
+            .map(|file| beside(&loaded.path, file, home.as_deref())),
+        home,
+        local_user: user.map(|u| u.name).unwrap_or_default(),
+        agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(Into::into),
+        ask: Arc::new(Terminal),
+    };
+    let connector = Arc::new(SshConnector::new(ways.collect(), options));
+    Ok(Fleet { runtime, connector, clock, sim: None, hurried: false })
+}
+
+/// A path of the inventory: relative to it, as its writer sees it.
+fn beside(inventory: &Path, file: &str, home: Option<&Path>) -> PathBuf {
+    match (file.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => inventory.parent().unwrap_or(Path::new(".")).join(file),
+    }
+}
+
+fn way(inventory: &Inventory, node: &Node) -> Way {
+    let lan = node.lan.address.to_string();
+    Way {
+        subject: node.ssh.host.clone().unwrap_or_else(|| lan.clone()),
+        lan,
+        user: node.ssh.user.clone().or_else(|| inventory.ssh.user.clone()),
+        port: node.ssh.port.or(inventory.ssh.port),
+        host_key: node.ssh.host_key.clone(),
+    }
+}
+
+/// Whoever sits at the terminal; the environment in their place.
+struct Terminal;
+
+impl Ask for Terminal {
+    fn secret(&self, question: &str) -> Option<Sealed> {
+        let variable = if question.starts_with("sudo") {
+            "SLIPWAY_SUDO_PASSWORD"
+        } else {
+            "SLIPWAY_KEY_PASSPHRASE"
+        };
+        if let Ok(answer) = std::env::var(variable)
+            && !answer.is_empty()
+        {
+            return Some(Sealed::new(answer));
+        }
+        if !std::io::stdin().is_terminal() {
+            return None;
+        }
+        rpassword::prompt_password(question).ok().map(Sealed::new)
+    }
+}
+
+/// What the operator answers to a question that was just shown.
+pub fn said_yes() -> bool {
+    let mut answer = String::new();
+    let _ = std::io::stdin().read_line(&mut answer);
+    matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// A simulated story is the same every time; a real one is not to be guessed.
+pub fn rng(inventory: &Inventory, now_ms: u64) -> StdRng {
+    match &inventory.sim {
+        Some(sim) => StdRng::seed_from_u64(sim.seed ^ now_ms),
+        None => StdRng::from_os_rng(),
+    }
 }
 
 /// The command as it was given, for "go on".

@@ -2,9 +2,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "the command line may look at its surroundings")]
 
+mod agent;
 mod args;
 mod change;
 mod context;
+mod dismiss;
 mod doctor;
 mod exit;
 mod ledger;
@@ -39,12 +41,14 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         Verb::JoinNode(args) => change::join_node(&global, &args),
         Verb::Upgrade(args) => change::upgrade(&global, &args),
         Verb::RemoveNode(args) => change::remove_node(&global, &args),
+        Verb::Reset(args) if args.agent => dismiss::dismiss(&global, &args.change),
         Verb::Reset(args) => change::reset(&global, &args),
         Verb::Status => status::status(&global),
         Verb::Doctor => doctor::doctor(&global),
         Verb::Ledger(args) => ledger::ledger(&global, &args),
         Verb::Playbook(args) => playbook::playbook(&global, &args),
         Verb::Schema(args) => schema::schema(&args),
+        Verb::Agent(args) => agent::agent(&args),
         Verb::Completions(args) => schema::completions(&args),
     };
     match result {

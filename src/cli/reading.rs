@@ -28,7 +28,7 @@ pub fn look(global: &Global) -> Result<Looked, Error> {
     let loaded = context::inventory(global)?;
     let dir = StateDir::at(&global.state_dir);
     let ledger = Ledger::fold(&state::read(&dir, &loaded.inventory.cluster.name)?);
-    let fleet = context::fleet(global, &loaded.inventory, &dir, false)?;
+    let fleet = context::fleet(global, &loaded, &dir, false)?;
     let only: BTreeSet<&NodeName> = global.on.iter().collect();
     let wanted = |n: &&NodeName| only.is_empty() || only.contains(n);
     let nodes: Vec<NodeName> =

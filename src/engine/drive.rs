@@ -48,6 +48,8 @@ pub struct Job {
     pub sessions: Sessions,
     pub keep_snapshot: KeepSnapshot,
     pub hide: Hide,
+    /// Nodes that this run goes on without, and why: it fails in the end, whatever the others do.
+    pub left_behind: Vec<Failure>,
 }
 
 /// What became of a run.
@@ -144,6 +146,13 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
     if !at_once {
         super::prepare::release(&driver.job.sessions).await;
     }
+    let left_behind = driver.job.left_behind.clone();
+    let finish = match finish {
+        finish if left_behind.is_empty() => finish,
+        Finish::Done => Finish::Failed(left_behind),
+        Finish::Failed(failures) => Finish::Failed([left_behind, failures].concat()),
+        Finish::Interrupted(failures) => Finish::Interrupted([left_behind, failures].concat()),
+    };
     let (result, mut failures) = match finish {
         Finish::Done => (RunResult::Done, Vec::new()),
         Finish::Interrupted(failures) => (RunResult::Interrupted, failures),

@@ -4,6 +4,7 @@
 //! agents and writes down everything that happens before it goes on. Must not know how nodes are
 //! reached, what a terminal is, or what the ops are about.
 
+mod dismiss;
 pub mod drive;
 pub mod outputs;
 pub mod prepare;
@@ -11,6 +12,7 @@ pub mod recorder;
 pub mod scheduler;
 pub mod session;
 
+pub use dismiss::dismiss;
 pub use drive::{Job, Run, run};
 pub use prepare::{Prepared, Purpose, observe, prepare};
 pub use recorder::Recorder;

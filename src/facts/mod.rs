@@ -6,6 +6,7 @@
 mod disks;
 mod kube;
 mod links;
+pub mod read;
 
 pub use disks::{Contents, Disk};
 pub use kube::{Addon, ApiFacts, Application, EtcdData, KubeFacts, KubeNode, Member};

@@ -78,13 +78,18 @@ pub enum EndpointKind {
     External,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// How nodes are logged in to. What is left out comes from your own SSH configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ssh {
-    #[serde(default = "defaults::ssh_user")]
-    pub user: String,
-    #[serde(default = "defaults::ssh_port")]
-    pub port: u16,
+    /// root when neither this nor your SSH configuration names one; others need sudo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// An SSH configuration to use in your own's place, as `ssh -F` takes it; relative to this file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -379,12 +384,6 @@ pub(super) mod defaults {
     pub fn api_port() -> u16 {
         6443
     }
-    pub fn ssh_user() -> String {
-        "root".into()
-    }
-    pub fn ssh_port() -> u16 {
-        22
-    }
     pub fn mtu() -> u16 {
         1500
     }
@@ -402,12 +401,6 @@ pub(super) mod defaults {
     }
     pub fn yes() -> bool {
         true
-    }
-}
-
-impl Default for Ssh {
-    fn default() -> Self {
-        Self { user: defaults::ssh_user(), port: defaults::ssh_port() }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::toml_read::{Document, read};
 /// Every key there is, none with its default.
 const EVERYTHING: &str = r#"
 cluster = { name = "lab", kubernetes = "1.36.4", pod_cidr = "10.1.0.0/16", service_cidr = "10.2.0.0/16", endpoint = { host = "k", port = 1, kind = "kube-vip", vip = "10.0.0.9", vrid = 5 } }
-ssh = { user = "me", port = 23 }
+ssh = { user = "me", port = 23, config = "c" }
 cni = { kind = "bridge" }
 cilium = { version = "1.20.1", values = "v" }
 gitops = { engine = "flux", repo = "r", revision = "x", bootstrap = "b", root = "r" }

@@ -28,7 +28,7 @@ tables! {
         endpoint,
     }
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
-    Ssh { user = defaults::ssh_user(), port = defaults::ssh_port() }
+    Ssh { user = None, port = None, config = None }
     Networks { lan, ceph = None }
     Lan {
         cidr,

@@ -104,6 +104,9 @@ impl From<SysError> for OpError {
         if error.kind == SysErrorKind::NoSpace {
             failure.hint = Some("free space on the node (journalctl --vacuum-size, old images), then run the same command again".into());
         }
+        if error.hint.is_some() {
+            failure.hint = error.hint;
+        }
         Self { failure: Box::new(failure), passing: error.kind == SysErrorKind::Passing }
     }
 }

@@ -26,6 +26,8 @@ pub struct SysError {
     /// What the command behind it printed last.
     pub output: Vec<String>,
     pub kind: SysErrorKind,
+    /// What to do about it, where the one who failed knows.
+    pub hint: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,12 @@ pub enum SysErrorKind {
 
 impl SysError {
     pub fn new(kind: SysErrorKind, message: impl Into<String>) -> Self {
-        Self { message: message.into(), output: Vec::new(), kind }
+        Self { message: message.into(), output: Vec::new(), kind, hint: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
 
     pub fn other(message: impl Into<String>) -> Self {

@@ -32,3 +32,8 @@ pub use requests::Request;
 pub use runs::{Approval, Finished, FinishedPhase, Run};
 pub use when::{took, utc};
 pub use writer::{Opened, Opening, Writer};
+
+/// The journal that an agent keeps on its node.
+pub fn node_journal(path: &std::path::Path) -> std::io::Result<Box<dyn Disk>> {
+    Ok(Box::new(FileDisk::open(path)?))
+}

@@ -3,6 +3,20 @@
 //! Whoever implements [`Connector`] knows how to reach nodes and how to get the agent there. Nobody
 //! above it does.
 
+mod auth;
+mod config;
+mod dial;
+mod exec;
+mod host_keys;
+mod known_hosts;
+mod launch;
+mod replay;
+mod ssh;
+
+pub use auth::Ask;
+pub use dial::{Options, USER, Way};
+pub use ssh::SshConnector;
+
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 

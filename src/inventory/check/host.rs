@@ -5,10 +5,16 @@ use crate::inventory::Inventory;
 
 pub fn check(inventory: &Inventory, f: &mut Findings<'_>) {
     let ssh = &inventory.ssh;
-    if !text::user(&ssh.user) {
-        f.add(Finding::error("ssh.user", format!("`{}` is not a Linux user's name", ssh.user)));
+    if let Some(user) = ssh.user.as_deref().filter(|u| !text::user(u)) {
+        f.add(Finding::error("ssh.user", format!("`{user}` is not a Linux user's name")));
     }
-    if ssh.port == 0 {
+    if ssh.config.as_deref().is_some_and(|c| c.trim().is_empty()) {
+        f.add(
+            Finding::error("ssh.config", "it names no file")
+                .hint("leave it out to use your own SSH configuration"),
+        );
+    }
+    if ssh.port == Some(0) {
         f.add(
             Finding::error("ssh.port", "0 is not a port that SSH can listen on")
                 .hint("22 is usual"),

@@ -40,7 +40,7 @@ fn identities(inventory: &Inventory, f: &mut Findings<'_>) {
             });
         }
         if let Some(host) = &node.ssh.host {
-            let port = node.ssh.port.unwrap_or(inventory.ssh.port);
+            let port = node.ssh.port.or(inventory.ssh.port).unwrap_or(22);
             f.unique(&mut dialled, (host, port), (at(i, "ssh.host"), who.clone()), |first| {
                 format!("`{host}` port {port} leads to {first}; it cannot lead to {who} too")
             });

@@ -10,8 +10,8 @@ use crate::{
     facts::OsFacts,
     names::Version,
     ops::sys::{
-        Access, Artifacts, DirState, FileState, Files, Kernel, Packages, SysError, SysResult, Time, UnitChange,
-        UnitState, Units,
+        Access, Artifacts, DirState, FileState, Files, Kernel, Packages, SysError, SysResult, Time,
+        UnitChange, UnitState, Units,
     },
 };
 

@@ -3,7 +3,12 @@
 //! The group dies with the future that waits for it: an op that times out or is cut off leaves no
 //! process behind. Must not know a shell.
 
-use std::{process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet,
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use nix::{
     sys::signal::{Signal, killpg},
@@ -54,20 +59,63 @@ pub struct Command {
     input: Option<Vec<u8>>,
 }
 
+/// Groups that may have living processes.
+static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn groups<T>(with: impl FnOnce(&mut BTreeSet<i32>) -> T) -> T {
+    with(&mut GROUPS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Ends every command that runs, with all its children: for an agent that was told to end now.
+pub async fn kill_all() {
+    let signal = |which: Signal| {
+        groups(|all| {
+            all.retain(|id| killpg(Pid::from_raw(*id), which).is_ok());
+            all.is_empty()
+        })
+    };
+    for _ in 0..GRACE.as_millis() / 100 {
+        if signal(Signal::SIGTERM) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    signal(Signal::SIGKILL);
+}
+
 /// Kills the group when the command is no longer waited for.
 struct Group(Option<i32>);
+
+impl Group {
+    fn new(id: Option<u32>) -> Self {
+        let id = id.and_then(|id| i32::try_from(id).ok());
+        if let Some(id) = id {
+            groups(|all| all.insert(id));
+        }
+        Self(id)
+    }
+
+    /// It ended by itself.
+    fn forget(&mut self) {
+        if let Some(id) = self.0.take() {
+            groups(|all| all.remove(&id));
+        }
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {
         let Some(id) = self.0 else { return };
         let group = Pid::from_raw(id);
         if killpg(group, Signal::SIGTERM).is_err() {
+            groups(|all| all.remove(&id));
             return;
         }
         // Nobody waits for this: a thread of its own sees to those that do not listen.
         std::thread::spawn(move || {
             std::thread::sleep(GRACE);
             let _ = killpg(group, Signal::SIGKILL);
+            groups(|all| all.remove(&id));
         });
     }
 }
@@ -128,8 +176,9 @@ impl Command {
             }
             _ => SysError::other(format!("cannot start `{line}`: {error}")),
         })?;
-        let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()));
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut group = Group::new(child.id());
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feeding = async {
             if let (Some(mut stdin), Some(input)) = (stdin, self.input) {
                 // One that does not read its input says so by how it ends.
@@ -140,7 +189,7 @@ impl Command {
             tokio::join!(feeding, read(stdout), read(stderr), async { child.wait().await })
         };
         let ((), stdout, stderr, status) = waited.await;
-        group.0 = None;
+        group.forget();
         let status =
             status.map_err(|error| SysError::other(format!("wait for `{line}`: {error}")))?;
         Ok(Finished { code: status.code(), stdout, stderr })
@@ -160,7 +209,8 @@ impl Command {
         let output = finished.tail();
         let full = output.iter().any(|l| l.contains("No space left on device"));
         let kind = if full { SysErrorKind::NoSpace } else { SysErrorKind::Other };
-        Err(SysError { message: format!("`{line}` failed: {how}"), output, kind })
+        let failed = SysError::new(kind, format!("`{line}` failed: {how}"));
+        Err(SysError { output, ..failed })
     }
 }
 

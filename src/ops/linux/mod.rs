@@ -7,9 +7,26 @@
     reason = "this is where files are written and processes started on a node"
 )]
 
+mod artifacts;
 pub mod command;
+mod disks;
+mod files;
+mod kernel;
+mod kube;
+mod net;
+mod packages;
+mod time;
+mod units;
 
 use std::path::PathBuf;
+
+use crate::ops::sys::{SysError, SysResult};
+
+/// What is still to come on real machines. The command line refuses such phases before it contacts
+/// anybody, so this is what an edited playbook gets to see.
+fn not_yet<T>(what: &str) -> SysResult<T> {
+    Err(SysError::other(format!("this build of Slipway cannot {what} on real machines yet")))
+}
 
 /// This machine, or what lies below a directory of it.
 #[derive(Debug, Clone)]

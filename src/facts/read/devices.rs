@@ -1,0 +1,181 @@
+//! Disks, from what `lsblk -J -b` prints; and the labels that Ceph leaves on them.
+
+use serde::Deserialize;
+
+use crate::{
+    facts::{Contents, Disk},
+    names::Serial,
+};
+
+/// The columns that are asked for.
+pub const COLUMNS: &str = "NAME,KNAME,TYPE,SERIAL,WWN,MODEL,SIZE,FSTYPE,LABEL,PTTYPE,MOUNTPOINTS";
+
+#[derive(Debug, Deserialize)]
+struct Listing {
+    blockdevices: Vec<Device>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Device {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+    serial: Option<String>,
+    wwn: Option<String>,
+    model: Option<String>,
+    size: Option<u64>,
+    fstype: Option<String>,
+    label: Option<String>,
+    pttype: Option<String>,
+    #[serde(default)]
+    mountpoints: Vec<Option<String>>,
+    #[serde(default)]
+    children: Vec<Device>,
+}
+
+/// Where a system keeps itself: the disk under any of these is the OS's.
+const OS_MOUNTS: [&str; 5] = ["/", "/boot", "/boot/efi", "/efi", "/usr"];
+
+/// Disks that have a name of their own. One without serial and WWN cannot be named, and so is never
+/// touched: it is left out. With zram, loops and optical drives.
+pub fn disks(json: &str) -> Result<Vec<Disk>, String> {
+    let listing: Listing =
+        serde_json::from_str(json).map_err(|e| format!("lsblk's output: {e}"))?;
+    let disks = listing.blockdevices.into_iter().filter(|d| d.kind == "disk");
+    Ok(disks.filter_map(disk).collect())
+}
+
+fn named(text: Option<&String>) -> Option<Serial> {
+    // NVMe serials come padded.
+    text.and_then(|t| t.trim().parse().ok())
+}
+
+fn disk(device: Device) -> Option<Disk> {
+    let wwn = named(device.wwn.as_ref());
+    let serial = named(device.serial.as_ref()).or_else(|| wwn.clone())?;
+    let mut disk = Disk {
+        serial,
+        wwn,
+        model: device.model.as_deref().unwrap_or("unknown model").trim().to_string(),
+        size_bytes: device.size.unwrap_or(0),
+        kernel_name: device.name.clone(),
+        mounted: Vec::new(),
+        held_by: Vec::new(),
+        contents: Vec::new(),
+        is_os: false,
+    };
+    if let Some(kind) = &device.pttype {
+        let kind = if kind == "dos" { "mbr" } else { kind };
+        let partitions = device.children.iter().filter(|c| c.kind == "part").count();
+        let partitions = u32::try_from(partitions).unwrap_or(u32::MAX);
+        disk.contents.push(Contents::PartitionTable { kind: kind.into(), partitions });
+    }
+    gather(&device, &mut disk, true);
+    disk.is_os = disk.mounted.iter().any(|m| OS_MOUNTS.contains(&m.as_str()));
+    Some(disk)
+}
+
+fn gather(device: &Device, disk: &mut Disk, top: bool) {
+    disk.mounted.extend(device.mountpoints.iter().flatten().cloned());
+    if !top && !matches!(device.kind.as_str(), "part" | "disk") {
+        // crypt, lvm, raid1, mpath, dm
+        disk.held_by.push(format!("{} ({})", device.name, device.kind));
+    }
+    if let Some(found) = device.fstype.as_deref().and_then(|f| contents(f, device.label.as_ref()))
+        && !disk.contents.contains(&found)
+    {
+        disk.contents.push(found);
+    }
+    for child in &device.children {
+        gather(child, disk, false);
+    }
+}
+
+fn contents(fstype: &str, label: Option<&String>) -> Option<Contents> {
+    let member = |kind: &str| Some(Contents::Member { kind: kind.into() });
+    match fstype {
+        "" => None,
+        "LVM2_member" | "LVM1_member" => member("lvm"),
+        "crypto_LUKS" => member("luks"),
+        "linux_raid_member" | "isw_raid_member" | "ddf_raid_member" => member("mdraid"),
+        "zfs_member" => member("zfs"),
+        "swap" => member("swap"),
+        // Its own labels say more.
+        "ceph_bluestore" => None,
+        kind => Some(Contents::Filesystem { kind: kind.into(), label: label.cloned() }),
+    }
+}
+
+/// Where BlueStore keeps its labels, in GiB.
+pub const LABELS_AT_GIB: [u32; 5] = [0, 1, 10, 100, 1000];
+/// What of the device has to be read there.
+pub const LABEL_BYTES: usize = 4096;
+
+const MAGIC: &[u8] = b"bluestore block device\n";
+
+/// The label in a block, if there is one. Its cluster's id stands in a map of strings, each behind
+/// its length; without it the OSD's own id, right behind the magic, has to do.
+pub fn osd_label(block: &[u8], at_gib: u32) -> Option<Contents> {
+    let rest = block.strip_prefix(MAGIC)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_ascii_lowercase();
+    let key = b"ceph_fsid\x24\0\0\0";
+    let of_cluster = rest.windows(key.len()).position(|w| w == key).and_then(|at| {
+        let from = at + key.len();
+        rest.get(from..from + 36)
+    });
+    let fsid = of_cluster.or_else(|| rest.get(..36)).map_or_else(|| "unknown".into(), text);
+    Some(Contents::Osd { fsid, at_gib })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mini-PC with Arch, as util-linux 2.41 prints it.
+    const ARCH: &str = include_str!("../../../tests/facts/lsblk-arch.json");
+
+    #[test]
+    fn a_mini_pc() {
+        let disks = disks(ARCH).unwrap();
+        let names: Vec<&str> = disks.iter().map(|d| d.serial.as_str()).collect();
+        assert_eq!(names, ["50026B7282D0B3A1", "S7KGNJ0W200001", "S7KGNJ0W200002"]);
+        assert!(disks[0].is_os && !disks[1].is_os);
+        assert_eq!(disks[0].mounted, ["/boot", "/"]);
+        assert_eq!(
+            disks[0].evidence(),
+            "KINGSTON OM8PGP41024N-A0, 1.0 TB, gpt, 2 partitions + vfat + ext4 \"root\", mounted at /boot, /"
+        );
+        assert!(disks[1].is_blank());
+        assert_eq!(disks[2].held_by, ["vg0-photos (lvm)"]);
+        assert_eq!(
+            disks[2].evidence(),
+            "Samsung SSD 990 PRO 2TB, 2.0 TB, gpt, 1 partition + lvm member + xfs \"photos\", mounted at /srv/photos, held by vg0-photos (lvm)"
+        );
+    }
+
+    #[test]
+    fn rubbish_is_an_error_and_no_panic() {
+        for text in ["", "{}", "[]", "{\"blockdevices\": [{}]}", "{\"blockdevices\": 3}"] {
+            assert!(disks(text).is_err(), "{text}");
+        }
+        let odd = "{\"blockdevices\": [{\"name\":\"sda\",\"type\":\"disk\",\"serial\":\"/dev/x\",\"wwn\":null,\"model\":null,\"size\":null,\"fstype\":null,\"label\":null,\"pttype\":null,\"mountpoints\":[null]}]}";
+        assert_eq!(disks(odd).unwrap(), []);
+    }
+
+    #[test]
+    fn labels_of_ceph() {
+        let mut block = MAGIC.to_vec();
+        block.extend(b"11111111-2222-3333-4444-555555555555\n\x02\x01");
+        assert!(
+            matches!(osd_label(&block, 1), Some(Contents::Osd { fsid, at_gib: 1 }) if fsid.starts_with("1111"))
+        );
+        block.extend(b"\x09\0\0\0ceph_fsid\x24\0\0\0aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee");
+        assert!(
+            matches!(osd_label(&block, 0), Some(Contents::Osd { fsid, .. }) if fsid.starts_with("aaaa"))
+        );
+        assert!(
+            matches!(osd_label(MAGIC, 0), Some(Contents::Osd { fsid, .. }) if fsid == "unknown")
+        );
+        assert_eq!(osd_label(&[0; 64], 0), None);
+    }
+}

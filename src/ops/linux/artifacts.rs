@@ -1,0 +1,95 @@
+//! Upstream releases below /opt/slipway, and images in containerd.
+
+use std::fs;
+
+use async_trait::async_trait;
+
+use super::{
+    Linux,
+    command::Command,
+    files::{blocking, failed},
+};
+use crate::{
+    names::Version,
+    ops::sys::{Artifacts, Files, SysError, SysResult},
+};
+
+/// Made last: what is not whole has none.
+const COMPLETE: &str = ".complete";
+/// Where the controller puts what it pushes.
+pub const INCOMING: &str = "/var/lib/slipway/incoming";
+
+#[async_trait]
+impl Artifacts for Linux {
+    async fn artifact_versions(&self, name: &str) -> SysResult<Vec<Version>> {
+        let dir = self.path(&format!("/opt/slipway/{name}"));
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+        let whole = entries.filter(|e| e.path().join(COMPLETE).exists());
+        Ok(whole.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    async fn install_artifact(&self, name: &str, version: &Version) -> SysResult<()> {
+        let archive = format!("{INCOMING}/{name}-{version}.tar.gz");
+        if !self.path(&archive).exists() {
+            return Err(SysError::other(format!("{name} {version} was not brought to this node")));
+        }
+        let dir = format!("/opt/slipway/{name}/{version}");
+        let part = format!("/opt/slipway/{name}/.part-{version}");
+        self.remove(&part).await?;
+        self.write(&format!("{part}/.begun"), b"", 0o644).await?;
+        let (from, to) = (self.path(&archive), self.path(&part));
+        let unpack = Command::new("tar").args(["--no-same-owner", "-xzf"]);
+        unpack.arg(from.to_string_lossy()).arg("-C").arg(to.to_string_lossy()).done().await?;
+        self.write(&format!("{part}/{COMPLETE}"), b"", 0o644).await?;
+        // Everything in it has to be on the disk before its name says that it is whole.
+        Command::new("sync").arg("-f").arg(to.to_string_lossy()).done().await?;
+        self.remove(&dir).await?;
+        let (real, parent) = (self.path(&dir), self.path(&format!("/opt/slipway/{name}")));
+        blocking(move || {
+            fs::rename(&to, &real)
+                .and_then(|()| fs::File::open(&parent)?.sync_all())
+                .map_err(|e| failed("put in place", &real, &e))
+        })
+        .await
+    }
+
+    async fn has_image(&self, image: &str) -> SysResult<bool> {
+        let asked = Command::new("ctr").args(["-n", "k8s.io", "images", "ls", "-q"]).done().await?;
+        Ok(asked.stdout.lines().any(|line| line.trim() == image))
+    }
+
+    async fn pull_image(&self, image: &str) -> SysResult<()> {
+        let pull = Command::new("ctr").args(["-n", "k8s.io", "images", "pull", "--", image]);
+        pull.done().await.map(drop).map_err(|e| SysError::passing(e.message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_whole_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let linux = Linux::at(dir.path());
+        let version: Version = "1.2.3".parse().unwrap();
+        let missing = linux.install_artifact("runc", &version).await.unwrap_err();
+        assert!(missing.message.contains("was not brought"), "{missing}");
+        // Half of it, from a run that was cut off.
+        linux.write("/opt/slipway/runc/1.2.3/runc", b"half", 0o755).await.unwrap();
+        assert_eq!(linux.artifact_versions("runc").await.unwrap(), []);
+        linux.write("/src/runc", b"whole", 0o755).await.unwrap();
+        let archive = dir.path().join("var/lib/slipway/incoming/runc-1.2.3.tar.gz");
+        fs::create_dir_all(archive.parent().unwrap()).unwrap();
+        let (archive, src) =
+            (archive.display().to_string(), dir.path().join("src").display().to_string());
+        Command::new("tar").args(["-czf", &archive, "-C", &src, "runc"]).done().await.unwrap();
+        linux.install_artifact("runc", &version).await.unwrap();
+        assert_eq!(linux.artifact_versions("runc").await.unwrap(), [version.clone()]);
+        assert_eq!(
+            linux.read("/opt/slipway/runc/1.2.3/runc").await.unwrap().unwrap().content,
+            b"whole"
+        );
+        linux.install_artifact("runc", &version).await.unwrap();
+    }
+}

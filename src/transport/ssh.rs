@@ -1,0 +1,78 @@
+//! The way to real nodes: a new SSH connection each time, with the agent at its end.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use tokio::sync::OnceCell;
+
+use super::{
+    ConnectError, Connector, Stream,
+    auth::Keys,
+    config::HostConfig,
+    dial::{Options, Way, configured, dial},
+    launch::{Image, Sudo, launch},
+    replay::Replay,
+};
+use crate::{agent::frames::PREAMBLE, events::Failure, names::NodeName};
+
+pub struct SshConnector {
+    ways: BTreeMap<NodeName, (Way, OnceCell<HostConfig>)>,
+    options: Options,
+    keys: Keys,
+    sudo: Sudo,
+    image: OnceCell<Result<Arc<Image>, String>>,
+}
+
+impl SshConnector {
+    pub fn new(ways: BTreeMap<NodeName, Way>, options: Options) -> Self {
+        let ways = ways.into_iter().map(|(node, way)| (node, (way, OnceCell::new()))).collect();
+        Self { ways, options, keys: Keys::default(), sudo: Sudo::default(), image: OnceCell::new() }
+    }
+
+    /// Read and hashed once, while the first connections are made.
+    async fn image(&self) -> Result<Arc<Image>, ConnectError> {
+        let read = async || {
+            let read = tokio::task::spawn_blocking(Image::of_this_program).await;
+            match read {
+                Ok(Ok(image)) => Ok(Arc::new(image)),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        self.image.get_or_init(read).await.clone().map_err(|why| {
+            let failure = Failure::new("read this very program, which nodes run too", why);
+            ConnectError { failure: Box::new(failure), passing: false }
+        })
+    }
+
+    async fn reach(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
+        let Some((way, config)) = self.ways.get(node) else {
+            let failure = Failure::new("connect", "the inventory says no way to it");
+            return Err(ConnectError { failure: Box::new(failure), passing: false });
+        };
+        let dialling = async {
+            let config = config.get_or_try_init(|| configured(&way.subject, &self.options)).await?;
+            dial(way, config, &self.keys, &self.options).await
+        };
+        // The hash is made while the network is waited for.
+        let (line, image) = tokio::join!(dialling, self.image());
+        let launched = launch(line?, &*image?, &self.sudo, &self.options.ask).await;
+        let remote = launched.map_err(|failure| ConnectError {
+            // A node that goes down under us says so in many ways; one that refuses, in few.
+            passing: failure.causes.iter().any(|c| c.contains("connection")),
+            failure: Box::new(failure),
+        })?;
+        // Whoever greets the agent wants to hear it speak from the beginning.
+        Ok(Box::new(Replay::new(PREAMBLE, remote)))
+    }
+}
+
+#[async_trait]
+impl Connector for SshConnector {
+    async fn connect(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
+        self.reach(node).await.map_err(|mut error| {
+            error.failure.node = Some(node.clone());
+            error
+        })
+    }
+}
