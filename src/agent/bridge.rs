@@ -6,7 +6,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read, Write},
     net::Shutdown,
     os::{fd::AsFd, unix::net::UnixStream},
     path::Path,
@@ -107,15 +107,29 @@ fn start(place: &Place, program: &Path) -> Result<(), String> {
     agent.spawn().map(drop).map_err(|error| format!("cannot start {}: {error}", program.display()))
 }
 
+/// By hand, and not by `io::copy`: that splices, and a splice that waits for a socket holds its
+/// pipe's lock, on which sshd then waits for ever.
+fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut chunk) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&chunk[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn carry(socket: UnixStream) -> io::Result<()> {
     let mut stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut towards = socket.try_clone()?;
     std::thread::spawn(move || {
-        let _ = io::copy(&mut stdin, &mut towards);
+        let _ = copy(&mut stdin, &mut towards);
         let _ = towards.shutdown(Shutdown::Write);
     });
     let mut from = socket;
     // The agent closes last: whatever it still says is carried.
-    io::copy(&mut from, &mut stdout).map(drop)
+    copy(&mut from, &mut stdout)
 }
