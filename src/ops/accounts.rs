@@ -16,10 +16,14 @@ pub struct User {
     pub keys: Vec<String>,
 }
 
-/// What makes a key: its kind and its bytes. Comments are anybody's.
-fn essence(line: &str) -> Option<(&str, &str)> {
-    let mut words = line.split_ascii_whitespace();
-    Some((words.next()?, words.next()?))
+/// Whether a line of authorized_keys holds this key: its kind and its bytes. Comments are anybody's,
+/// and so are options before it: who restricted a key meant to.
+fn holds(line: &str, key: &str) -> bool {
+    let mut words = key.split_ascii_whitespace();
+    let (Some(kind), Some(bytes)) = (words.next(), words.next()) else { return false };
+    let line: Vec<&str> = line.split_ascii_whitespace().collect();
+    !line.first().is_some_and(|w| w.starts_with('#'))
+        && line.windows(2).any(|two| two[0] == kind && two[1] == bytes)
 }
 
 impl User {
@@ -41,7 +45,7 @@ impl User {
         let file = sys.read(&Self::keys_file(found)).await?;
         let text =
             file.map(|f| String::from_utf8_lossy(&f.content).into_owned()).unwrap_or_default();
-        let has = |key: &String| text.lines().any(|line| essence(line) == essence(key));
+        let has = |key: &String| text.lines().any(|line| holds(line, key));
         let missing = self.keys.iter().filter(|k| !has(k)).cloned().collect();
         Ok((text, missing))
     }
@@ -98,5 +102,20 @@ impl Action for User {
             sys.write_as(&file, text.as_bytes(), &Access { mode: 0o600, owner }).await?;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds;
+
+    #[test]
+    fn a_key_is_known_by_its_bytes() {
+        let key = "ssh-ed25519 AAAAC3Nz ada@laptop";
+        assert!(holds("ssh-ed25519 AAAAC3Nz somebody", key));
+        assert!(holds("from=\"10.0.0.0/8\",command=\"a b\" ssh-ed25519 AAAAC3Nz", key));
+        assert!(!holds("# ssh-ed25519 AAAAC3Nz ada@laptop", key));
+        assert!(!holds("ssh-ed25519 AAAAC3Nx ada@laptop", key));
+        assert!(!holds("", key) && !holds("ssh-ed25519", key));
     }
 }

@@ -22,11 +22,14 @@ impl PacmanIgnores {
     fn merge(&self, old: &str) -> Option<String> {
         let mut text = String::with_capacity(old.len() + 128);
         let (mut ours, mut placed) = (false, false);
-        // A block without its end is not ours to guess at: only its first line is dropped.
-        let closed = old.lines().any(|l| l.trim() == END);
-        for line in old.split_inclusive('\n') {
+        let lines: Vec<&str> = old.split_inclusive('\n').collect();
+        for (n, line) in lines.iter().enumerate() {
             match line.trim() {
-                BEGIN => ours = closed,
+                // A block without its end is not ours to guess at: only its first line is dropped.
+                BEGIN => {
+                    let mut marks = lines[n + 1..].iter().map(|l| l.trim());
+                    ours = marks.find(|l| matches!(*l, BEGIN | END)) == Some(END);
+                }
                 END => ours = false,
                 _ if ours => {}
                 trimmed => {
@@ -145,5 +148,7 @@ mod tests {
         let ignores = PacmanIgnores { names: vec!["runc".into()] };
         let new = ignores.merge("[options]\n# slipway: begin\nArchitecture = auto\n").unwrap();
         assert!(new.contains("Architecture = auto"), "{new}");
+        let torn = "# slipway: end\n[options]\n# slipway: begin\nArchitecture = auto\n";
+        assert!(ignores.merge(torn).unwrap().contains("Architecture = auto"));
     }
 }

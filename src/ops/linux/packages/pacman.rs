@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,10 +41,17 @@ fn updates(text: &str) -> Vec<String> {
 fn explained(mut error: SysError) -> SysError {
     let output = error.output.join("\n");
     let says = |word: &str| output.contains(word);
-    let (message, hint) = if says("unknown trust")
-        || says("PGP signature")
-        || says("keyring is not")
-        || says("key could not be")
+    let (message, hint) = if [
+        "unknown trust",
+        "marginal trust",
+        "PGP signature",
+        "keyring is not",
+        "missing from keyring",
+        "could not be looked up remotely",
+        "could not be imported",
+    ]
+    .into_iter()
+    .any(says)
     {
         (
             "packages are signed by keys that this node does not know: its keyring is out of date, or was never made",
@@ -59,6 +67,14 @@ fn explained(mut error: SysError) -> SysError {
         (
             "a package is in none of the node's repositories",
             "correct its name in `host.packages`, or add its repository to /etc/pacman.conf",
+        )
+    } else if says("unable to lock database") {
+        error.kind = SysErrorKind::Passing;
+        ("another pacman took the lock a moment before", "run the same command again")
+    } else if says("could not satisfy dependencies") || says("unresolvable package conflicts") {
+        (
+            "packages on the node stand in each other's way",
+            "the lines below name them. Is one of them installed and held back by IgnorePkg in /etc/pacman.conf? Slipway brings its own (containerd, kubelet, ...): remove the distribution's with `pacman -R`, then run the same command again",
         )
     } else if says("exists in filesystem") {
         (
@@ -117,6 +133,9 @@ impl Pacman {
             fs::metadata(&mark).and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
         if age.is_none_or(|age| age > FRESH) {
             fs::create_dir_all(&self.copy).map_err(failed)?;
+            // pacman 7 downloads as a user of its own, who has to get in.
+            let open = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&self.copy, open).map_err(failed)?;
             let local = self.copy.join("local");
             if fs::read_link(&local).ok() != Some(self.db.join("local")) {
                 let _ = fs::remove_file(&local);
@@ -140,7 +159,8 @@ impl Pacman {
 
     /// Waits for another pacman; one that died is for a person to look at.
     async fn unlocked(&self) -> SysResult<()> {
-        let lock = self.db.join("db.lck");
+        // Open files are known by their real path.
+        let lock = fs::canonicalize(&self.db).unwrap_or_else(|_| self.db.clone()).join("db.lck");
         let mut waited = Duration::ZERO;
         while lock.exists() {
             let Some((pid, name)) = holder(&lock) else {
@@ -166,6 +186,49 @@ impl Pacman {
         Ok(())
     }
 
+    /// Installing while anything else is out of date mixes two states of the distribution: libraries
+    /// of one with programs of the other.
+    async fn nothing_pending(&self, what: &str) -> SysResult<()> {
+        self.forget_copy();
+        let pending = self.pending().await?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let some = pending.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let more = if pending.len() > 3 { ", ..." } else { "" };
+        Err(SysError::other(format!(
+            "to install {what} would be a partial upgrade, which breaks an Arch: {} updates are pending ({some}{more})",
+            pending.len(),
+        ))
+        .hint("let Slipway update the OS first (`host.update_os = true`); on a member that is `slipway upgrade --os`'s business"))
+    }
+
+    /// Those of the unsatisfied names that are groups of which every package is there.
+    async fn whole_groups(&self, names: &[String]) -> SysResult<Vec<String>> {
+        let mut whole = Vec::new();
+        for name in names {
+            let asked = self.pacman(&["-Sgq", "--", name]).run().await?;
+            let members: Vec<String> = asked.stdout.lines().map(|l| l.trim().into()).collect();
+            if asked.ok() && !members.is_empty() && self.unsatisfied(&members).await?.is_empty() {
+                whole.push(name.clone());
+            }
+        }
+        Ok(whole)
+    }
+
+    /// What provides a package is as good as the package.
+    async fn unsatisfied(&self, names: &[String]) -> SysResult<Vec<String>> {
+        let asked = self.pacman(&["-T", "--"]).args(names.iter().map(String::as_str)).run().await?;
+        match asked.code {
+            Some(0) => Ok(Vec::new()),
+            Some(127) => {
+                let found: Vec<&str> = asked.stdout.lines().map(str::trim).collect();
+                Ok(names.iter().filter(|n| found.contains(&n.as_str())).cloned().collect())
+            }
+            _ => Err(SysError { output: asked.tail(), ..SysError::other("`pacman -T` failed") }),
+        }
+    }
+
     fn forget_copy(&self) {
         let _ = fs::remove_file(self.copy.join(".fresh"));
     }
@@ -187,36 +250,20 @@ fn holder(lock: &Path) -> Option<(u32, String)> {
 #[async_trait]
 impl Manager for Pacman {
     async fn missing(&self, names: &[String]) -> SysResult<Vec<String>> {
-        // What provides a package is as good as the package.
-        let asked = self.pacman(&["-T", "--"]).args(names.iter().map(String::as_str)).run().await?;
-        match asked.code {
-            Some(0) => Ok(Vec::new()),
-            Some(127) => {
-                let found: Vec<String> =
-                    asked.stdout.lines().map(|l| l.trim().to_string()).collect();
-                Ok(names.iter().filter(|n| found.contains(n)).cloned().collect())
-            }
-            _ => Err(SysError { output: asked.tail(), ..SysError::other("`pacman -T` failed") }),
+        let mut missing = self.unsatisfied(names).await?;
+        if !missing.is_empty() {
+            let whole = self.whole_groups(&missing).await?;
+            missing.retain(|name| !whole.contains(name));
         }
+        Ok(missing)
     }
 
     async fn install(&self, names: &[String]) -> SysResult<()> {
         self.unlocked().await?;
-        self.forget_copy();
-        let pending = self.pending().await?;
-        if !pending.is_empty() {
-            let some = pending.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-            return Err(SysError::other(format!(
-                "to install {} would be a partial upgrade, which breaks an Arch: {} updates are pending ({some}{})",
-                names.join(", "),
-                pending.len(),
-                if pending.len() > 3 { ", ..." } else { "" }
-            ))
-            .hint("let Slipway update the OS first (`host.update_os = true`); on a member that is `slipway upgrade --os`'s business"));
-        }
-        // Nothing else is out of date, so this refresh makes nothing partial.
-        self.pacman(&["-Sy"]).done().await.map_err(explained)?;
-        let install = self.pacman(&["-S", "--needed", "--"]);
+        self.nothing_pending(&names.join(", ")).await?;
+        // One transaction that refreshes: what a mirror got since the look above comes along, and
+        // nothing is ever installed beside it.
+        let install = self.pacman(&["-Syu", "--needed", "--"]);
         install.args(names.iter().map(String::as_str)).done().await.map(drop).map_err(explained)
     }
 
@@ -242,6 +289,7 @@ impl Manager for Pacman {
 
     async fn set_iptables(&self, backend: &str) -> SysResult<()> {
         self.unlocked().await?;
+        self.nothing_pending(&format!("iptables for {backend}")).await?;
         // The two exclude each other, and Arch has called the newer one by either name; `--ask 4`
         // says yes to the one replacing the other.
         let names: [&str; 2] = match backend {
@@ -250,7 +298,7 @@ impl Manager for Pacman {
         };
         let mut last = None;
         for name in names {
-            match self.pacman(&["--ask", "4", "-S", "--", name]).done().await {
+            match self.pacman(&["--ask", "4", "-Syu", "--", name]).done().await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.output.iter().any(|l| l.contains("target not found")) => {
                     last = Some(explained(error));
@@ -263,44 +311,5 @@ impl Manager for Pacman {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_pacman_lists() {
-        let text = "linux 6.17.1.arch1-1 -> 6.17.3.arch1-1\nkubelet 1.34.1-1 -> 1.35.0-1 [ignored]\n\nwarning: x\n";
-        assert_eq!(updates(text), ["linux 6.17.1.arch1-1 -> 6.17.3.arch1-1"]);
-    }
-
-    #[test]
-    fn what_pacman_says_is_explained() {
-        let said = |line: &str| {
-            let mut error = SysError::other("`pacman -Syu` failed: exit 1");
-            error.output = vec![line.into()];
-            explained(error)
-        };
-        let keys = said("error: socat: signature from \"A B <a@b>\" is unknown trust");
-        assert!(keys.message.contains("keyring") && keys.hint.is_some());
-        assert_eq!(
-            said("error: Partition / too full: 2 blocks needed").kind,
-            SysErrorKind::NoSpace
-        );
-        let lag = said(
-            "error: failed retrieving file 'socat.pkg.tar.zst' from mirror : The requested URL returned error: 404",
-        );
-        assert_eq!(lag.kind, SysErrorKind::Passing);
-        assert!(said("error: target not found: nonsense").message.contains("repositories"));
-        assert_eq!(said("something else").hint, None);
-    }
-
-    #[test]
-    fn a_lock_is_held_by_who_has_it_open() {
-        let dir = tempfile::tempdir().unwrap();
-        let lock = dir.path().join("db.lck");
-        let file = fs::File::create(&lock).unwrap();
-        let lock = lock.canonicalize().unwrap();
-        assert_eq!(holder(&lock).map(|(pid, _)| pid), Some(std::process::id()));
-        drop(file);
-        assert_eq!(holder(&lock), None);
-    }
-}
+#[path = "pacman_tests.rs"]
+mod tests;

@@ -1,0 +1,179 @@
+//! pacman's words, and pacman itself in a root of its own with a repository made here.
+
+use std::process::Command as Std;
+
+use super::*;
+
+#[test]
+fn what_pacman_lists() {
+    let text = "linux 6.17.1.arch1-1 -> 6.17.3.arch1-1\nkubelet 1.34.1-1 -> 1.35.0-1 [ignored]\n\nwarning: x\n";
+    assert_eq!(updates(text), ["linux 6.17.1.arch1-1 -> 6.17.3.arch1-1"]);
+}
+
+#[test]
+fn what_pacman_says_is_explained() {
+    let said = |line: &str| {
+        let mut error = SysError::other("`pacman -Syu` failed: exit 1");
+        error.output = vec![line.into()];
+        explained(error)
+    };
+    let keys = said("error: socat: signature from \"A B <a@b>\" is unknown trust");
+    assert!(keys.message.contains("keyring") && keys.hint.is_some());
+    assert_eq!(said("error: Partition / too full: 2 blocks needed").kind, SysErrorKind::NoSpace);
+    let lag = said(
+        "error: failed retrieving file 'socat.pkg.tar.zst' from mirror : The requested URL returned error: 404",
+    );
+    assert_eq!(lag.kind, SysErrorKind::Passing);
+    assert!(said("error: target not found: nonsense").message.contains("repositories"));
+    assert_eq!(said("something else").hint, None);
+}
+
+#[test]
+fn a_lock_is_held_by_who_has_it_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = dir.path().join("db.lck");
+    let file = fs::File::create(&lock).unwrap();
+    let lock = lock.canonicalize().unwrap();
+    assert_eq!(holder(&lock).map(|(pid, _)| pid), Some(std::process::id()));
+    drop(file);
+    assert_eq!(holder(&lock), None);
+}
+
+/// A root, a repository and a configuration that nobody else uses.
+struct Arch {
+    dir: tempfile::TempDir,
+}
+
+impl Arch {
+    /// None where there is no pacman to try it with, or no right to.
+    fn fresh() -> Option<Self> {
+        let has = |program: &str| Std::new(program).arg("--version").output().is_ok();
+        if !has("pacman") || !has("repo-add") || !has("zstd") || !nix::unistd::geteuid().is_root() {
+            return None;
+        }
+        let arch = Self { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(arch.at("root/var/lib/pacman/local")).unwrap();
+        fs::write(arch.at("root/var/lib/pacman/local/ALPM_DB_VERSION"), "9\n").unwrap();
+        fs::create_dir_all(arch.at("repo")).unwrap();
+        let conf = format!(
+            "[options]\nArchitecture = auto\nSigLevel = Never\nIgnorePkg = kubelet\n[t]\nServer = file://{}\n",
+            arch.at("repo").display()
+        );
+        fs::write(arch.at("conf"), conf).unwrap();
+        Some(arch)
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    /// Puts a version of a package into the repository.
+    fn publish(&self, name: &str, version: &str, more: &str) {
+        let made = self.at("made");
+        fs::create_dir_all(made.join("usr/share").join(name)).unwrap();
+        let info = format!(
+            "pkgname = {name}\npkgbase = {name}\npkgver = {version}\npkgdesc = x\nurl = x\nbuilddate = 1\npackager = x\nsize = 1\narch = any\n{more}"
+        );
+        fs::write(made.join(".PKGINFO"), info).unwrap();
+        let file = self.at(&format!("repo/{name}-{version}-any.pkg.tar.zst"));
+        let done = Std::new("tar")
+            .args(["--zstd", "-cf"])
+            .arg(&file)
+            .args([".PKGINFO", "usr"])
+            .current_dir(&made)
+            .status();
+        assert!(done.unwrap().success());
+        fs::remove_dir_all(made).unwrap();
+        let mut add = Std::new("repo-add");
+        add.arg("-q").arg(self.at("repo/t.db.tar.gz")).arg(file);
+        assert!(add.output().unwrap().status.success());
+    }
+
+    fn pacman(&self) -> Pacman {
+        let at = |path: &str| self.at(path).display().to_string();
+        let mut args = Vec::new();
+        for (name, path) in [
+            ("--root", "root"),
+            ("--config", "conf"),
+            ("--cachedir", "cache"),
+            ("--hookdir", "hooks"),
+            ("--gpgdir", "gpg"),
+        ] {
+            args.extend([name.to_string(), at(path)]);
+        }
+        Pacman { db: self.at("root/var/lib/pacman"), copy: self.at("copy"), args }
+    }
+
+    fn installed(&self, name: &str) -> Option<String> {
+        let all = fs::read_dir(self.at("root/var/lib/pacman/local")).unwrap().flatten();
+        let names = all.filter_map(|e| e.file_name().into_string().ok());
+        names.filter_map(|n| n.strip_prefix(&format!("{name}-")).map(String::from)).next()
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|n| n.to_string()).collect()
+}
+
+#[tokio::test]
+async fn never_a_part_of_an_update() {
+    let Some(arch) = Arch::fresh() else { return };
+    for name in ["lib", "kubelet", "socat", "archlinux-keyring"] {
+        arch.publish(name, "1-1", "");
+    }
+    let pacman = arch.pacman();
+    pacman.install(&names(&["lib", "kubelet", "archlinux-keyring"])).await.unwrap();
+    assert_eq!(pacman.updates().await.unwrap(), Vec::<String>::new());
+
+    for name in ["lib", "kubelet", "socat", "archlinux-keyring"] {
+        arch.publish(name, "2-1", "");
+    }
+    let before = fs::metadata(arch.at("root/var/lib/pacman/sync/t.db")).unwrap().modified();
+    pacman.forget_copy();
+    let found = pacman.updates().await.unwrap();
+    assert_eq!(found, ["archlinux-keyring 1-1 -> 2-1", "lib 1-1 -> 2-1"]);
+    let refused = pacman.install(&names(&["socat"])).await.unwrap_err();
+    assert!(refused.message.contains("partial upgrade"), "{refused}");
+    assert!(refused.hint.is_some());
+    let after = fs::metadata(arch.at("root/var/lib/pacman/sync/t.db")).unwrap().modified();
+    assert_eq!(before.unwrap(), after.unwrap(), "looking refreshes nothing of the node's");
+
+    pacman.update_all().await.unwrap();
+    assert_eq!(arch.installed("lib").as_deref(), Some("2-1"));
+    assert_eq!(arch.installed("kubelet").as_deref(), Some("1-1"), "it is pinned");
+    assert_eq!(pacman.updates().await.unwrap(), Vec::<String>::new());
+    pacman.install(&names(&["socat"])).await.unwrap();
+    assert_eq!(arch.installed("socat").as_deref(), Some("2-1"));
+}
+
+#[tokio::test]
+async fn providers_and_groups_count() {
+    let Some(arch) = Arch::fresh() else { return };
+    arch.publish("iptables-legacy", "1-1", "provides = iptables\nconflict = iptables\n");
+    arch.publish("iptables", "1-1", "provides = iptables-nft\nconflict = iptables-nft\n");
+    arch.publish("one", "1-1", "group = both\n");
+    arch.publish("two", "1-1", "group = both\n");
+    let pacman = arch.pacman();
+    pacman.install(&names(&["iptables-legacy", "one"])).await.unwrap();
+    let wanted = names(&["iptables", "both", "one"]);
+    assert_eq!(pacman.missing(&wanted).await.unwrap(), ["both"]);
+    pacman.install(&names(&["both"])).await.unwrap();
+    assert_eq!(pacman.missing(&wanted).await.unwrap(), Vec::<String>::new());
+
+    pacman.set_iptables("nft").await.unwrap();
+    assert_eq!(arch.installed("iptables").as_deref(), Some("1-1"));
+    pacman.set_iptables("legacy").await.unwrap();
+    assert_eq!(arch.installed("iptables").as_deref(), Some("legacy-1-1"));
+}
+
+#[tokio::test]
+async fn a_dead_lock_is_for_a_person() {
+    let Some(arch) = Arch::fresh() else { return };
+    arch.publish("socat", "1-1", "");
+    let lock = arch.at("root/var/lib/pacman/db.lck");
+    fs::write(&lock, b"").unwrap();
+    let error = arch.pacman().install(&names(&["socat"])).await.unwrap_err();
+    assert!(error.message.contains("nobody holds it"), "{error}");
+    assert!(error.hint.is_some_and(|h| h.contains("rm ")));
+    assert!(lock.exists(), "it is never taken away");
+}
