@@ -27,7 +27,7 @@ use crate::{
     playbook::{Phase, Playbook, Playbooks, Selector},
     sim,
     state::{self, Ledger, Opened, Opening, StateDir, Writer},
-    steps::{STEPS, Wish},
+    steps::{STEPS, Step, Wish},
     ui::{self, Fold, Mode, Redactor},
 };
 
@@ -86,6 +86,9 @@ impl<'a> Verb<'a> {
             wipe: change.wipe_disk.iter().cloned().collect(),
             destroy_osd: change.destroy_osd.iter().cloned().collect(),
         };
+        if !loaded.inventory.simulated() {
+            check_real(&playbook, change.until.as_ref())?;
+        }
         check_disks(&loaded, &wish)?;
         check_targets(&playbook, verb)?;
         let scope = Scope { only: wish.only.clone(), until: change.until.clone() };
@@ -352,6 +355,33 @@ fn check_faults(loaded: &Loaded, steps: &[&str]) -> Result<(), Error> {
             };
             let message = format!("[[sim.fault]] names the step `{step}`, which does not exist");
             return Err(Error::usage(message, hint));
+        }
+    }
+    Ok(())
+}
+
+/// Nobody is contacted for a run that would get stuck half way.
+fn check_real(playbook: &Playbook, until: Option<&PhaseName>) -> Result<(), Error> {
+    let mut before = None;
+    for phase in &playbook.phases {
+        if let Some(step) = phase.steps.iter().find(|s| !Step::is_real(s)) {
+            let hint = match before {
+                Some(last) => format!(
+                    "--until {last} does everything before it; `-i sim` shows the rest on simulated machines"
+                ),
+                None => "`-i sim` shows it on simulated machines".to_string(),
+            };
+            return Err(Error::usage(
+                format!(
+                    "this build cannot run the phase `{}` on real machines yet (its step `{step}`)",
+                    phase.name
+                ),
+                hint,
+            ));
+        }
+        before = Some(&phase.name);
+        if Some(&phase.name) == until {
+            break;
         }
     }
     Ok(())

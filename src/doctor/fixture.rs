@@ -239,6 +239,7 @@ fn fresh(node: &Node, n: usize) -> NodeFacts {
             kernel_running: "6.17.8-arch1-1".into(),
             kernel_installed: Some("6.17.8-arch1-1".into()),
             cgroup: 2,
+            microcode: None,
         },
         cpus: 12,
         memory_mb: 96_000,

@@ -42,6 +42,9 @@ pub struct OsFacts {
     pub kernel_installed: Option<String>,
     /// 1 or 2.
     pub cgroup: u8,
+    /// Whose microcode the processor takes: `amd` or `intel`. None for a guest, which has its host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microcode: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

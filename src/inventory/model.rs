@@ -205,6 +205,83 @@ pub struct Host {
     /// Bring the OS up to date before a node joins.
     #[serde(default = "defaults::yes")]
     pub update_os: bool,
+    /// Which of the kernel's packet filters `iptables` writes to.
+    #[serde(default)]
+    pub iptables: IptablesKind,
+    /// Control groups of version 1 are accepted: for labs in containers. The kubelet of a real node
+    /// does not start on them.
+    #[serde(default)]
+    pub allow_cgroup_v1: bool,
+    /// Directories on every node.
+    #[serde(default, rename = "directory")]
+    pub directories: Vec<HostDirectory>,
+    /// Files on every node.
+    #[serde(default, rename = "file")]
+    pub files: Vec<HostFile>,
+    /// People on every node, with the keys that let them in.
+    #[serde(default, rename = "user")]
+    pub users: Vec<HostUser>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IptablesKind {
+    #[default]
+    Nft,
+    Legacy,
+}
+
+impl IptablesKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nft => "nft",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostDirectory {
+    pub path: String,
+    /// In octal, as `chmod` takes it.
+    #[serde(default = "defaults::directory_mode")]
+    pub mode: String,
+    /// `user:group`; root's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostFile {
+    pub path: String,
+    /// All of it. No secrets: this is shown in plans.
+    pub text: String,
+    /// In octal, as `chmod` takes it.
+    #[serde(default = "defaults::file_mode")]
+    pub mode: String,
+    /// `user:group`; root's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostUser {
+    pub name: String,
+    /// Beside its own; `wheel` may use sudo where sudoers says so.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Public keys, as lines of authorized_keys.
+    #[serde(default)]
+    pub keys: Vec<String>,
+}
+
+/// Octal, as the checks leave it.
+pub fn octal(mode: &str) -> Option<u32> {
+    let digits = (3..=4).contains(&mode.len()) && mode.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    digits.then(|| u32::from_str_radix(mode, 8).ok())?
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -402,6 +479,12 @@ pub(super) mod defaults {
     pub fn yes() -> bool {
         true
     }
+    pub fn directory_mode() -> String {
+        "0755".into()
+    }
+    pub fn file_mode() -> String {
+        "0644".into()
+    }
 }
 
 impl Default for Host {
@@ -411,6 +494,11 @@ impl Default for Host {
             sysctls: BTreeMap::new(),
             journal_max: defaults::journal_max(),
             update_os: true,
+            iptables: IptablesKind::default(),
+            allow_cgroup_v1: false,
+            directories: Vec::new(),
+            files: Vec::new(),
+            users: Vec::new(),
         }
     }
 }

@@ -52,7 +52,15 @@ tables! {
         sysctls = BTreeMap::new(),
         journal_max = defaults::journal_max(),
         update_os = defaults::yes(),
+        iptables = IptablesKind::default(),
+        allow_cgroup_v1 = false,
+        directories as "directory" = Vec::new(),
+        files as "file" = Vec::new(),
+        users as "user" = Vec::new(),
     }
+    HostDirectory { path, mode = defaults::directory_mode(), owner = None }
+    HostFile { path, text, mode = defaults::file_mode(), owner = None }
+    HostUser { name, groups = Vec::new(), keys = Vec::new() }
     Node {
         name,
         os = Os::default(),
@@ -84,6 +92,7 @@ words! {
     CephCarries { All: "all", Replication: "replication" }
     CniKind { Cilium: "cilium", Bridge: "bridge" }
     GitopsEngine { Argocd: "argocd", Flux: "flux", Both: "both" }
+    IptablesKind { Nft: "nft", Legacy: "legacy" }
     Os { Arch: "arch", Debian: "debian", Talos: "talos" }
     Role { ControlPlane: "control-plane", Worker: "worker" }
     SimFaultKind {

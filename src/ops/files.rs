@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Diff, Observed, OpResult, Output};
-use super::sys::Sys;
+use super::sys::{Access, Sys};
 use crate::secret::Sealed;
 
 /// What a file holds; a secret one is never shown.
@@ -29,11 +29,19 @@ pub struct File {
     pub path: String,
     pub text: Text,
     pub mode: u32,
+    /// `user:group`; whoever has it keeps it, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl File {
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { path: path.into(), text: Text::Plain(text.into()), mode: 0o644 }
+        Self { path: path.into(), text: Text::Plain(text.into()), mode: 0o644, owner: None }
+    }
+
+    pub fn owner(mut self, owner: Option<String>) -> Self {
+        self.owner = owner;
+        self
     }
 
     pub fn mode(mut self, mode: u32) -> Self {
@@ -57,17 +65,64 @@ impl Action for File {
         if found.content != self.text.bytes() {
             differences.push(self.diff(Some(&found.content)));
         }
-        if found.mode != self.mode {
-            differences.push(Diff::say(format!(
-                "mode of {} from {:04o} to {:04o}",
-                self.path, found.mode, self.mode
-            )));
-        }
+        let access = (found.mode, found.owner);
+        differences.extend(access_differs(&self.path, &access, self.mode, self.owner.as_ref()));
         Ok(if differences.is_empty() { Observed::Holds } else { Observed::Differs(differences) })
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        sys.write(&self.path, self.text.bytes(), self.mode).await?;
+        let access = Access { mode: self.mode, owner: self.owner.clone() };
+        sys.write_as(&self.path, self.text.bytes(), &access).await?;
+        Ok(None)
+    }
+}
+
+/// What of a path's mode and owner is not as it is wanted.
+fn access_differs(
+    path: &str,
+    (mode, owner): &(u32, String),
+    want_mode: u32,
+    want_owner: Option<&String>,
+) -> Vec<Diff> {
+    let mut differences = Vec::new();
+    if *mode != want_mode {
+        differences.push(Diff::say(format!("mode of {path} from {mode:04o} to {want_mode:04o}")));
+    }
+    if let Some(want) = want_owner.filter(|want| *want != owner) {
+        differences.push(Diff::say(format!("owner of {path} from {owner} to {want}")));
+    }
+    differences
+}
+
+/// A directory, with its mode; what lies in it is nobody's business here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Directory {
+    pub path: String,
+    pub mode: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+}
+
+#[async_trait]
+impl Action for Directory {
+    fn title(&self) -> String {
+        format!("directory {}", self.path)
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let differences = match sys.directory(&self.path).await? {
+            None => vec![Diff::say(format!("create the directory {}", self.path))],
+            Some(found) => {
+                let access = (found.mode, found.owner);
+                access_differs(&self.path, &access, self.mode, self.owner.as_ref())
+            }
+        };
+        Ok(if differences.is_empty() { Observed::Holds } else { Observed::Differs(differences) })
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        let access = Access { mode: self.mode, owner: self.owner.clone() };
+        sys.make_directory(&self.path, &access).await?;
         Ok(None)
     }
 }

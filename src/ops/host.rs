@@ -153,6 +153,9 @@ impl Action for NoSwap {
     }
 }
 
+/// In which boot this node was told to come up with which kernel.
+const REBOOTED: &str = "/var/lib/slipway/rebooted";
+
 /// Boots the kernel that is installed, where another one runs: its modules can no longer be loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RebootForKernel {}
@@ -190,6 +193,24 @@ impl Action for RebootForKernel {
             )
             .hint("run `slipway upgrade --os`, which takes one member at a time"));
         }
+        // Once for a kernel: a boot loader that brings the old one up again would have us do this for
+        // ever.
+        let os = sys.os().await?;
+        let wanted = os.kernel_installed.unwrap_or_default();
+        let boot_id = sys.boot_id().await?;
+        let before = sys.read(REBOOTED).await?;
+        let before = before.map(|f| String::from_utf8_lossy(&f.content).into_owned());
+        if let Some((boot, kernel)) = before.as_deref().and_then(|b| b.trim().split_once(' '))
+            && boot != boot_id
+            && kernel == wanted
+        {
+            return Err(OpError::new(
+                format!("boot kernel {wanted}"),
+                format!("the node was rebooted for it, and came up with {}", os.kernel_running),
+            )
+            .hint("which entry does its boot loader take (`bootctl list`, /boot/grub/grub.cfg)? Was /boot mounted when the kernel was updated? Reinstall it if not: `pacman -S linux`"));
+        }
+        sys.write(REBOOTED, format!("{boot_id} {wanted}\n").as_bytes(), 0o600).await?;
         sys.reboot().await?;
         Ok(None)
     }

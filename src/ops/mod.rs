@@ -3,6 +3,7 @@
 //! An op carries everything it needs (it is sent to the node), rechecks what it was decided from,
 //! and works through [`sys::Sys`] only. Must not know the inventory, the plan, or who asked.
 
+pub mod accounts;
 pub mod action;
 pub mod checks;
 pub mod cluster;
@@ -14,6 +15,7 @@ pub mod host;
 pub mod kubeadm;
 pub mod network;
 pub mod packages;
+pub mod pacman;
 pub mod sys;
 pub mod units;
 pub mod upgrade;
@@ -46,8 +48,10 @@ macro_rules! ops {
 
 ops! {
     File(files::File),
+    Directory(files::Directory),
     Absent(files::Absent),
     HostsBlock(files::HostsBlock),
+    User(accounts::User),
     Hostname(host::Hostname),
     Modules(host::Modules),
     Sysctls(host::Sysctls),
@@ -55,6 +59,8 @@ ops! {
     Reboot(host::RebootForKernel),
     Packages(packages::Packages),
     UpdateOs(packages::UpdateOs),
+    PacmanIgnores(pacman::PacmanIgnores),
+    Iptables(pacman::Iptables),
     Artifact(packages::Artifact),
     Images(packages::Images),
     Unit(units::Unit),

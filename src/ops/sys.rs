@@ -150,6 +150,26 @@ pub trait Packages: Send + Sync {
     async fn updates(&self) -> SysResult<Vec<String>>;
     /// All of them, in one transaction; never a part.
     async fn update_all(&self) -> SysResult<()>;
+    /// `nft` or `legacy`; None where there is no iptables.
+    async fn iptables_backend(&self) -> SysResult<Option<String>>;
+    async fn set_iptables_backend(&self, backend: &str) -> SysResult<()>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserState {
+    pub home: String,
+    /// Its own group.
+    pub group: String,
+    /// Those that it is in besides.
+    pub groups: Vec<String>,
+}
+
+#[async_trait]
+pub trait Users: Send + Sync {
+    async fn user(&self, name: &str) -> SysResult<Option<UserState>>;
+    /// With a home, a shell and no password.
+    async fn add_user(&self, name: &str) -> SysResult<()>;
+    async fn add_to_groups(&self, name: &str, groups: &[String]) -> SysResult<()>;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -380,7 +400,18 @@ pub trait Watch: Send + Sync {
 
 /// All of it.
 pub trait Sys:
-    Files + Kernel + Time + Packages + Units + Artifacts + Disks + Net + Kubeadm + Cluster + Watch
+    Files
+    + Kernel
+    + Time
+    + Packages
+    + Users
+    + Units
+    + Artifacts
+    + Disks
+    + Net
+    + Kubeadm
+    + Cluster
+    + Watch
 {
 }
 
@@ -389,6 +420,7 @@ impl<T> Sys for T where
         + Kernel
         + Time
         + Packages
+        + Users
         + Units
         + Artifacts
         + Disks

@@ -7,7 +7,7 @@ use crate::{
 
 use super::{Decision, Draft, Scene};
 
-pub fn decide(_: &Scene, node: &Node) -> Decision {
+pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let os = match node.os {
         Os::Arch => "arch",
         Os::Debian => "debian",
@@ -22,7 +22,7 @@ pub fn decide(_: &Scene, node: &Node) -> Decision {
         // Images of a control plane, etcd, and room to breathe: the kubelet evicts below 15 %.
         min_var_free_mb: 10_000,
         // Kubernetes has not started on v1 since 1.35.
-        cgroup: 2,
+        cgroup: if scene.inventory.host.allow_cgroup_v1 { 1 } else { 2 },
     };
     Ok(vec![Draft::new(&node.name, fit)])
 }

@@ -18,6 +18,7 @@ mod encryption;
 mod endpoint;
 mod gitops_engine;
 mod hand_off;
+mod host_files;
 mod host_fit;
 mod hostname;
 mod identity;
@@ -90,7 +91,44 @@ pub struct Step {
     pub decide: fn(&Scene, &Node) -> Decision,
 }
 
+/// What this build cannot do on real machines yet. The simulated fleet does all of it.
+const SIMULATED_ONLY: &[&str] = &[
+    "network",
+    "link-proof",
+    "ceph-disks",
+    "kube-binaries",
+    "kubelet",
+    "images",
+    "endpoint",
+    "control-plane-files",
+    "encryption",
+    "kubeadm-init",
+    "node-labels",
+    "cni",
+    "kubeadm-join",
+    "verify-node",
+    "verify-cluster",
+    "gitops-engine",
+    "hand-off",
+    "upgrade-gate",
+    "stage-binaries",
+    "node-away",
+    "kubeadm-upgrade",
+    "kubelet-swap",
+    "node-back",
+    "leave-cluster",
+    "reset-node",
+    "forget-node",
+    "reset-host",
+    "clear-disks",
+];
+
 impl Step {
+    /// Whether this build can run it on real machines.
+    pub fn is_real(name: &StepName) -> bool {
+        !SIMULATED_ONLY.contains(&name.as_str())
+    }
+
     pub fn find(name: &StepName) -> Option<&'static Step> {
         STEPS.iter().find(|s| s.name == name.as_str())
     }
@@ -123,6 +161,7 @@ pub static STEPS: &[Step] = &[
     step("no-swap", "No swap, now and at boot", no_swap::decide),
     step("time-sync", "The clock is synchronised", time_sync::decide),
     step("journald", "Logs that last and do not fill the disk", journald::decide),
+    step("host-files", "People, directories and files of the inventory", host_files::decide),
     step(
         "network",
         "Names and addresses of both ports; undone if the node is cut off",

@@ -3,7 +3,7 @@
 
 use crate::{
     inventory::{EndpointKind, Node, Os},
-    ops::packages::Packages,
+    ops::{packages::Packages, pacman::Iptables},
 };
 
 use super::{Decision, Draft, Scene, is_control_plane};
@@ -33,8 +33,12 @@ const KEEPALIVED: &[(&str, &str, &str)] = &[
     ("curl", "curl", "its health check asks the API server"),
 ];
 
-// No microcode: without the boot loader's entry, which is whoever's who installed the OS, the
-// package alone does nothing. `host.packages` is where it goes.
+/// Arch's mkinitcpio packs it into the image of the kernel, with its hook `microcode`. Debian has it
+/// in a section that may not be enabled: `host.packages` is where it goes there.
+fn microcode(scene: &Scene, node: &Node) -> Option<String> {
+    let vendor = scene.facts_of(&node.name)?.os.microcode.as_ref()?;
+    (node.os == Os::Arch).then(|| format!("{vendor}-ucode"))
+}
 
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let mut wanted: Vec<_> = EVERYWHERE.iter().collect();
@@ -51,10 +55,15 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     };
     let mut names: Vec<String> =
         wanted.iter().map(name).filter(|n| !n.is_empty()).map(String::from).collect();
+    names.extend(microcode(scene, node));
     for further in &scene.inventory.host.packages {
         if !names.contains(further) {
             names.push(further.clone());
         }
     }
-    Ok(vec![Draft::new(&node.name, Packages { names })])
+    let backend = scene.inventory.host.iptables.as_str().to_string();
+    Ok(vec![
+        Draft::new(&node.name, Packages { names }),
+        Draft::new(&node.name, Iptables { backend }),
+    ])
 }

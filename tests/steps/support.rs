@@ -180,6 +180,7 @@ pub fn fresh(inventory: &Inventory, node: &Node) -> NodeFacts {
             kernel_running: "6.17.8".into(),
             kernel_installed: Some("6.17.8".into()),
             cgroup: 2,
+            microcode: None,
         },
         cpus: 12,
         memory_mb: 96_000,

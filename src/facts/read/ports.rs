@@ -100,14 +100,26 @@ struct Neighbour {
     state: Vec<String>,
 }
 
-/// Who answers for an address; None while nobody did.
-pub fn neighbour(json: &str, address: Ipv4Addr) -> Option<Mac> {
-    let all: Vec<Neighbour> = serde_json::from_str(json).ok()?;
-    let found = all.into_iter().find(|n| n.dst.parse() == Ok(address))?;
-    if found.state.iter().any(|s| matches!(s.as_str(), "FAILED" | "INCOMPLETE")) {
-        return None;
+/// What the kernel knows of a neighbour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Neighbourhood {
+    Answers(Mac),
+    Nobody,
+    /// It is being asked, or is going to be.
+    Asking,
+}
+
+pub fn neighbour(json: &str, address: Ipv4Addr) -> Neighbourhood {
+    let all: Vec<Neighbour> = serde_json::from_str(json).unwrap_or_default();
+    let Some(found) = all.into_iter().find(|n| n.dst.parse() == Ok(address)) else {
+        return Neighbourhood::Asking;
+    };
+    let is = |state: &str| found.state.iter().any(|s| s == state);
+    match found.lladdr.as_deref().and_then(|mac| mac.parse().ok()) {
+        Some(mac) if is("REACHABLE") || is("PERMANENT") => Neighbourhood::Answers(mac),
+        _ if is("FAILED") => Neighbourhood::Nobody,
+        _ => Neighbourhood::Asking,
     }
-    found.lladdr?.parse().ok()
 }
 
 #[cfg(test)]
@@ -140,9 +152,11 @@ mod tests {
 
     #[test]
     fn neighbours() {
-        let json = r#"[{"dst":"10.0.0.9","dev":"lan0","lladdr":"58:47:ca:00:00:09","state":["REACHABLE"]},{"dst":"10.0.0.8","dev":"lan0","state":["FAILED"]}]"#;
-        assert!(neighbour(json, "10.0.0.9".parse().unwrap()).is_some());
-        assert_eq!(neighbour(json, "10.0.0.8".parse().unwrap()), None);
-        assert_eq!(neighbour("", "10.0.0.8".parse().unwrap()), None);
+        let json = r#"[{"dst":"10.0.0.9","dev":"lan0","lladdr":"58:47:ca:00:00:09","state":["REACHABLE"]},{"dst":"10.0.0.8","dev":"lan0","state":["FAILED"]},{"dst":"10.0.0.7","dev":"lan0","lladdr":"58:47:ca:00:00:07","state":["STALE"]}]"#;
+        let of = |address: &str| neighbour(json, address.parse().unwrap());
+        assert!(matches!(of("10.0.0.9"), Neighbourhood::Answers(_)));
+        assert_eq!(of("10.0.0.8"), Neighbourhood::Nobody);
+        assert_eq!(of("10.0.0.7"), Neighbourhood::Asking, "known from before, not heard of now");
+        assert_eq!(neighbour("", "10.0.0.8".parse().unwrap()), Neighbourhood::Asking);
     }
 }

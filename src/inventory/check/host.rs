@@ -1,7 +1,9 @@
 //! How SSH logs in and how hosts are prepared.
 
+use std::collections::BTreeMap;
+
 use super::{Finding, Findings, text};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, octal};
 
 pub fn check(inventory: &Inventory, f: &mut Findings<'_>) {
     let ssh = &inventory.ssh;
@@ -49,6 +51,93 @@ pub fn check(inventory: &Inventory, f: &mut Findings<'_>) {
             let message =
                 format!("the value of the sysctl `{key}` is empty or has more than one line");
             f.add(Finding::error(&path, message));
+        }
+    }
+    placed(inventory, f);
+    people(inventory, f);
+}
+
+/// What Slipway writes itself, or would make unusable.
+const OURS: [&str; 12] = [
+    "/var/lib/slipway",
+    "/run/slipway",
+    "/opt/slipway",
+    "/etc/hosts",
+    "/etc/hostname",
+    "/etc/machine-id",
+    "/etc/fstab",
+    "/etc/kubernetes",
+    "/etc/containerd/config.toml",
+    "/etc/sysctl.d/90-slipway.conf",
+    "/etc/modules-load.d/slipway.conf",
+    "/etc/pacman.conf",
+];
+
+fn placed(inventory: &Inventory, f: &mut Findings<'_>) {
+    let mut seen = BTreeMap::new();
+    let host = &inventory.host;
+    let directories = host.directories.iter().map(|d| ("directory", &d.path, &d.mode, &d.owner));
+    let files = host.files.iter().map(|x| ("file", &x.path, &x.mode, &x.owner));
+    let mut counts = BTreeMap::new();
+    for (kind, path, mode, owner) in directories.chain(files) {
+        let i: &mut usize = counts.entry(kind).or_default();
+        let at = format!("host.{kind}.{i}");
+        *i += 1;
+        let here = format!("{at}.path");
+        let ours = OURS.iter().find(|o| path == *o || path.starts_with(&format!("{o}/")));
+        if let Err(why) = text::absolute_path(path) {
+            f.add(Finding::error(&here, format!("`{path}` {why}")));
+        } else if let Some(ours) = ours {
+            f.add(
+                Finding::error(&here, format!("`{path}` is Slipway's own: it manages {ours}"))
+                    .hint("what belongs there comes from the rest of the inventory"),
+            );
+        }
+        f.unique(&mut seen, path.as_str(), (here, "another entry".into()), |_| {
+            format!("`{path}` is described twice")
+        });
+        if octal(mode).is_none() {
+            f.add(
+                Finding::error(&format!("{at}.mode"), format!("`{mode}` is not a mode"))
+                    .hint("three or four octal digits: \"0644\""),
+            );
+        }
+        if let Some(owner) = owner {
+            let names = owner.split_once(':');
+            if !names.is_some_and(|(user, group)| text::user(user) && text::user(group)) {
+                f.add(
+                    Finding::error(&format!("{at}.owner"), format!("`{owner}` is not an owner"))
+                        .hint("user and group: \"root:root\""),
+                );
+            }
+        }
+    }
+}
+
+fn people(inventory: &Inventory, f: &mut Findings<'_>) {
+    let mut seen = BTreeMap::new();
+    for (i, user) in inventory.host.users.iter().enumerate() {
+        let at = format!("host.user.{i}");
+        if !text::user(&user.name) {
+            let message = format!("`{}` is not a Linux user's name", user.name);
+            f.add(Finding::error(&format!("{at}.name"), message));
+        }
+        let name = (format!("{at}.name"), "another entry".into());
+        f.unique(&mut seen, user.name.as_str(), name, |_| {
+            format!("the user `{}` is described twice", user.name)
+        });
+        for (n, group) in user.groups.iter().enumerate().filter(|(_, g)| !text::user(g)) {
+            let message = format!("`{group}` is not a group's name");
+            f.add(Finding::error(&format!("{at}.groups.{n}"), message));
+        }
+        for (n, key) in user.keys.iter().enumerate() {
+            if let Err(why) = text::public_key(key) {
+                // What was pasted may be the other half.
+                f.add(
+                    Finding::error(&format!("{at}.keys.{n}"), format!("this {why}"))
+                        .hint("a line of a file such as ~/.ssh/id_ed25519.pub"),
+                );
+            }
         }
     }
 }

@@ -46,6 +46,39 @@ pub fn dns_name(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A path on a node, written out in full.
+pub fn absolute_path(text: &str) -> Result<(), &'static str> {
+    let parts: Vec<&str> = text.trim_start_matches('/').split('/').collect();
+    if !text.starts_with('/') {
+        Err("is not absolute: a path on the node begins with `/`")
+    } else if parts.iter().any(|p| matches!(*p, "." | ".." | "")) {
+        Err("is not written out: `.`, `..`, `//` and a `/` at the end do not belong into it")
+    } else if parts.len() < 2 {
+        Err("is too near the root: something below a directory is expected")
+    } else if text.chars().any(char::is_control) || text.len() > 1024 {
+        Err("is not a path that anybody could type")
+    } else {
+        Ok(())
+    }
+}
+
+/// A public key, as a line of authorized_keys without options.
+pub fn public_key(text: &str) -> Result<(), &'static str> {
+    if text.contains("PRIVATE KEY") {
+        return Err("is a private key, which must never be here");
+    }
+    let mut words = text.split(' ');
+    let kind = words.next().unwrap_or_default();
+    let known = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"].iter().any(|k| kind.starts_with(k));
+    let body = words.next().unwrap_or_default();
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+    if !known || body.len() < 16 || !body.chars().all(base64) || text.chars().any(char::is_control)
+    {
+        return Err("is not a public key");
+    }
+    Ok(())
+}
+
 /// A path inside a repository that cannot lead out of it.
 pub fn relative_path(text: &str) -> Result<(), String> {
     let parts: Vec<&str> = text.split('/').collect();

@@ -1,5 +1,7 @@
 //! Files, kernel, time, packages, units and artifacts of the simulated machine.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::{
@@ -11,7 +13,7 @@ use crate::{
     names::Version,
     ops::sys::{
         Access, Artifacts, DirState, FileState, Files, Kernel, Packages, SysError, SysResult, Time,
-        UnitChange, UnitState, Units,
+        UnitChange, UnitState, Units, UserState, Users,
     },
 };
 
@@ -241,7 +243,11 @@ impl Packages for FakeSys {
     async fn install_packages(&self, names: &[String]) -> SysResult<()> {
         self.act("download-packages", 2_000 + 300 * names.len() as u64, |_, _, _| Ok(())).await?;
         self.act("install-packages", 1_500, |world, node, _| {
-            world.machine(node).packages.extend(names.iter().cloned());
+            let machine = world.machine(node);
+            machine.packages.extend(names.iter().cloned());
+            if names.iter().any(|n| n == "iptables") {
+                machine.iptables.get_or_insert_with(|| "nft".into());
+            }
             Ok(())
         })
         .await
@@ -262,6 +268,47 @@ impl Packages for FakeSys {
                     machine.kernel_installed = version;
                 }
             }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn iptables_backend(&self) -> SysResult<Option<String>> {
+        Ok(self.look(|m, _| m.iptables.clone()).await)
+    }
+
+    async fn set_iptables_backend(&self, backend: &str) -> SysResult<()> {
+        self.act("set-iptables", 200, |world, node, _| {
+            world.machine(node).iptables = Some(backend.into());
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Users for FakeSys {
+    async fn user(&self, name: &str) -> SysResult<Option<UserState>> {
+        let state = |groups: &BTreeSet<String>| UserState {
+            home: format!("/home/{name}"),
+            group: name.into(),
+            groups: groups.iter().cloned().collect(),
+        };
+        Ok(self.look(|m, _| m.users.get(name).map(state)).await)
+    }
+
+    async fn add_user(&self, name: &str) -> SysResult<()> {
+        self.act("add-user", 60, |world, node, _| {
+            world.machine(node).users.entry(name.into()).or_default();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn add_to_groups(&self, name: &str, groups: &[String]) -> SysResult<()> {
+        self.act("add-to-groups", 40, |world, node, _| {
+            let user = world.machine(node).users.entry(name.into()).or_default();
+            user.extend(groups.iter().cloned());
             Ok(())
         })
         .await

@@ -101,6 +101,11 @@ pub struct Machine {
     #[serde(default)]
     pub directories: BTreeMap<String, Access>,
     pub packages: BTreeSet<String>,
+    #[serde(default)]
+    pub users: BTreeMap<String, BTreeSet<String>>,
+    /// What iptables writes to.
+    #[serde(default)]
+    pub iptables: Option<String>,
     pub enabled: BTreeSet<String>,
     pub artifacts: BTreeMap<String, BTreeSet<Version>>,
     pub images: BTreeSet<String>,
@@ -225,6 +230,7 @@ impl Machine {
             kernel_running: self.ram.kernel_running.clone(),
             kernel_installed: Some(self.kernel_installed.clone()),
             cgroup: 2,
+            microcode: Some("amd".into()),
         }
     }
 
@@ -344,8 +350,16 @@ impl Machine {
                 .map(String::from)
                 .into(),
             packages: ["base", "linux", "openssh"].map(String::from).into(),
+            users: BTreeMap::new(),
+            iptables: Some("legacy".into()),
+            directories: BTreeMap::new(),
             ..Machine::default()
         };
+        if os == "arch" {
+            let text =
+                b"[options]\nArchitecture = auto\n\n[core]\nInclude = /etc/pacman.d/mirrorlist\n";
+            machine.write("/etc/pacman.conf", text, &Access::mode(0o644), 0);
+        }
         machine.write("/etc/hosts", b"127.0.0.1 localhost\n", &Access::mode(0o644), 0);
         machine
     }

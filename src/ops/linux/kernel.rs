@@ -135,6 +135,7 @@ impl Kernel for Linux {
                 .map_err(|e| SysError::other(format!("ask for the architecture: {e}")))?,
             kernel_installed: kernels::installed(&found, &kernel_running).map(str::to_string),
             kernel_running,
+            microcode: release::microcode_vendor(&self.text_or_nothing("/proc/cpuinfo")),
             cgroup: if self.path("/sys/fs/cgroup/cgroup.controllers").exists() { 2 } else { 1 },
         })
     }

@@ -17,6 +17,7 @@ mod net;
 mod packages;
 mod time;
 mod units;
+mod users;
 
 use std::path::PathBuf;
 

@@ -15,7 +15,8 @@ use crate::{
 const UNDO: &str = "/var/lib/slipway/undo";
 /// The discard service: nobody listens there, but the question has to be asked by ARP first.
 const DISCARD: u16 = 9;
-const ARP_MS: u64 = 1_100;
+const ARP_STEP_MS: u64 = 100;
+const ARP_MS: u64 = 9_000;
 
 #[async_trait]
 impl Net for Linux {
@@ -62,13 +63,20 @@ impl Net for Linux {
         if socket.send_to(&[0], (address, DISCARD)).await.is_err() {
             return Ok(None);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(ARP_MS)).await;
-        let asked = Command::new("ip")
-            .args(["-j", "neigh", "show"])
-            .arg(address.to_string())
-            .done()
-            .await?;
-        Ok(ports::neighbour(&asked.stdout, address))
+        // A neighbour that was known before is asked again only after some seconds: until it has
+        // answered, or has not, nothing is known of it.
+        let mut waited_ms = 0;
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(ARP_STEP_MS)).await;
+            waited_ms += ARP_STEP_MS;
+            let show = Command::new("ip").args(["-j", "neigh", "show"]).arg(address.to_string());
+            match ports::neighbour(&show.done().await?.stdout, address) {
+                ports::Neighbourhood::Answers(mac) => return Ok(Some(mac)),
+                ports::Neighbourhood::Nobody => return Ok(None),
+                ports::Neighbourhood::Asking if waited_ms >= ARP_MS => return Ok(None),
+                ports::Neighbourhood::Asking => {}
+            }
+        }
     }
 
     async fn resolve(&self, host: &str) -> SysResult<Option<Ipv4Addr>> {

@@ -74,6 +74,14 @@ impl Manager for Apt {
         apt(&["update"]).done().await.map_err(explained)?;
         apt(&["dist-upgrade"]).done().await.map(drop).map_err(explained)
     }
+
+    async fn set_iptables(&self, backend: &str) -> SysResult<()> {
+        for program in ["iptables", "ip6tables"] {
+            let to = format!("/usr/sbin/{program}-{backend}");
+            Command::new("update-alternatives").args(["--set", program, &to]).done().await?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ mod pacman;
 
 use async_trait::async_trait;
 
-use super::Linux;
+use super::{Linux, command::Command};
 use crate::ops::sys::{Packages, SysError, SysResult};
 
 /// What a package manager has to be able to do.
@@ -15,6 +15,7 @@ trait Manager: Send + Sync {
     async fn install(&self, names: &[String]) -> SysResult<()>;
     async fn updates(&self) -> SysResult<Vec<String>>;
     async fn update_all(&self) -> SysResult<()>;
+    async fn set_iptables(&self, backend: &str) -> SysResult<()>;
 }
 
 impl Linux {
@@ -51,5 +52,17 @@ impl Packages for Linux {
 
     async fn update_all(&self) -> SysResult<()> {
         self.manager()?.update_all().await
+    }
+
+    async fn iptables_backend(&self) -> SysResult<Option<String>> {
+        // `iptables v1.8.11 (nf_tables)`; one that is not installed has none.
+        let Ok(asked) = Command::new("iptables").arg("--version").run().await else {
+            return Ok(None);
+        };
+        Ok(Some(if asked.stdout.contains("nf_tables") { "nft" } else { "legacy" }.into()))
+    }
+
+    async fn set_iptables_backend(&self, backend: &str) -> SysResult<()> {
+        self.manager()?.set_iptables(backend).await
     }
 }

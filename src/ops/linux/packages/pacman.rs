@@ -20,6 +20,7 @@ const COPY: &str = "/run/slipway/pacman-db";
 /// A plan and the run that follows it look at the same state of the repositories.
 const FRESH: Duration = Duration::from_secs(60);
 const LOCK_WAIT: Duration = Duration::from_secs(60);
+const QUIET: [&str; 4] = ["--noconfirm", "--noprogressbar", "--color", "never"];
 const KEYRING: &str = "archlinux-keyring";
 
 pub struct Pacman {
@@ -89,13 +90,18 @@ impl Pacman {
     fn pacman(&self, verb: &[&str]) -> Command {
         Command::new("pacman")
             .args(self.args.iter().map(String::as_str))
-            .args(["--noconfirm", "--noprogressbar", "--color", "never"])
+            // Only what changes something asks questions, and takes these.
+            .args(
+                if verb.iter().any(|v| v.starts_with("-S")) { &QUIET[..] } else { &[] }
+                    .iter()
+                    .copied(),
+            )
             .args(verb.iter().copied())
     }
 
-    fn on_copy(&self, verb: &[&str]) -> Command {
+    fn on_copy(&self, verb: &str) -> Command {
         let copy = self.copy.display().to_string();
-        self.pacman(&["--dbpath", &copy, "--logfile", "/dev/null"]).args(verb.iter().copied())
+        self.pacman(&[verb, "--dbpath", &copy, "--logfile", "/dev/null"])
     }
 
     /// What the repositories have that is newer.
@@ -118,11 +124,11 @@ impl Pacman {
             }
             // One that a power cut left; nobody else works on the copy.
             let _ = fs::remove_file(self.copy.join("db.lck"));
-            self.on_copy(&["-Sy"]).done().await.map_err(explained)?;
+            self.on_copy("-Sy").done().await.map_err(explained)?;
             fs::write(&mark, b"").map_err(failed)?;
         }
         // Exit 1 means that there are none.
-        let found = self.on_copy(&["-Qu"]).run().await?;
+        let found = self.on_copy("-Qu").run().await?;
         if !found.ok() && !found.stderr.trim().is_empty() {
             return Err(SysError {
                 output: found.tail(),
@@ -232,6 +238,27 @@ impl Manager for Pacman {
         }
         self.forget_copy();
         Ok(())
+    }
+
+    async fn set_iptables(&self, backend: &str) -> SysResult<()> {
+        self.unlocked().await?;
+        // The two exclude each other, and Arch has called the newer one by either name; `--ask 4`
+        // says yes to the one replacing the other.
+        let names: [&str; 2] = match backend {
+            "nft" => ["iptables-nft", "iptables"],
+            _ => ["iptables-legacy", "iptables"],
+        };
+        let mut last = None;
+        for name in names {
+            match self.pacman(&["--ask", "4", "-S", "--", name]).done().await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.output.iter().any(|l| l.contains("target not found")) => {
+                    last = Some(explained(error));
+                }
+                Err(error) => return Err(explained(error)),
+            }
+        }
+        last.map_or(Ok(()), Err)
     }
 }
 
