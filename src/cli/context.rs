@@ -136,6 +136,7 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
     let home =
         user.as_ref().map(|u| u.dir.clone()).or_else(|| Some(std::env::var_os("HOME")?.into()));
     let options = Options {
+        program: "/proc/self/exe".into(),
         accept_new_host_keys: global.accept_new_host_keys,
         config_file: inventory
             .ssh

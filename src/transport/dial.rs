@@ -33,11 +33,13 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The second address is tried beside the first when that has not answered by then.
 const HEAD_START: Duration = Duration::from_millis(300);
 /// A connection that says nothing for three of these is dead.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+const KEEPALIVE: Duration = Duration::from_secs(5);
 const MOST_JUMPS: usize = 8;
 
 /// What is the same for every node.
 pub struct Options {
+    /// What nodes run as their agent: this very program, but for tests.
+    pub program: PathBuf,
     pub accept_new_host_keys: bool,
     /// An ssh_config of one's own, as `ssh -F` takes it.
     pub config_file: Option<PathBuf>,

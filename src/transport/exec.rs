@@ -63,6 +63,7 @@ impl Fate {
         while !self.closed() {
             self.news.notified().await;
         }
+        // For whoever else waits.
         self.news.notify_one();
     }
 }

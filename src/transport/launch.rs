@@ -28,7 +28,7 @@ const NO_PLACE: u32 = 96;
 const NOT_UNPACKED: u32 = 95;
 const WRONG_SUM: u32 = 94;
 
-/// This very binary, as it is pushed to nodes.
+/// The binary that is pushed to nodes.
 pub struct Image {
     pub sha256: String,
     bytes: Bytes,
@@ -36,10 +36,9 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads the binary that runs. Blocks.
-    #[expect(clippy::disallowed_methods, reason = "reading only: our own binary")]
-    pub fn of_this_program() -> std::io::Result<Self> {
-        Ok(Self::of(std::fs::read("/proc/self/exe")?.into()))
+    /// Reads it. Blocks.
+    pub fn read(path: &std::path::Path) -> std::io::Result<Self> {
+        Ok(Self::of(std::fs::read(path)?.into()))
     }
 
     pub fn of(bytes: Bytes) -> Self {
@@ -310,17 +309,16 @@ async fn push(line: &Line, image: &Image, sudo: &Sudo, ask: &Arc<dyn Ask>) -> Re
             }
         }
     }
+    let fate = remote.fate.clone();
     for chunk in packed.chunks(128 << 10) {
-        match tokio::time::timeout(STALLED, remote.write_all(chunk)).await {
-            Err(_) => {
-                return Err(Failure::new(
-                    WHAT,
-                    format!("nothing moved for {} s", STALLED.as_secs()),
-                ));
+        tokio::select! {
+            biased;
+            // It ended early, and reads no more: how it ended says why.
+            () = fate.ended() => break,
+            written = remote.write_all(chunk) => if written.is_err() { break },
+            () = tokio::time::sleep(STALLED) => {
+                return Err(Failure::new(WHAT, format!("nothing moved for {} s", STALLED.as_secs())));
             }
-            // It ended early: how it ended says why.
-            Ok(Err(_)) => break,
-            Ok(Ok(())) => {}
         }
     }
     let _ = remote.shutdown().await;

@@ -32,7 +32,8 @@ impl SshConnector {
     /// Read and hashed once, while the first connections are made.
     async fn image(&self) -> Result<Arc<Image>, ConnectError> {
         let read = async || {
-            let read = tokio::task::spawn_blocking(Image::of_this_program).await;
+            let path = self.options.program.clone();
+            let read = tokio::task::spawn_blocking(move || Image::read(&path)).await;
             match read {
                 Ok(Ok(image)) => Ok(Arc::new(image)),
                 Ok(Err(error)) => Err(error.to_string()),
