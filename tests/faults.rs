@@ -613,3 +613,32 @@ fn the_same_seed_tells_the_same_story() {
     }
     assert_eq!((first.0, first.2), (second.0, second.2));
 }
+
+/// The boot loader takes an old kernel, whatever is installed: one reboot shows that, and a second
+/// would show nothing else.
+#[test]
+fn a_reboot_that_did_not_help_is_not_tried_again() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let node = "node-b".parse().unwrap();
+        {
+            let mut world = fleet.cell.world();
+            let machine = world.machines.get_mut(&node).unwrap();
+            let old = machine.kernel_installed.clone();
+            machine.updates.push(("linux".into(), old.clone(), "6.18.1-arch1-1".into()));
+            machine.boots_kernel = Some(old);
+        }
+        for run in 1..3 {
+            let came = fleet.type_(&bootstrap()).await;
+            let Some(slipway::conduct::Outcome::Ran(_, ran)) = &came else { panic!("{came:?}") };
+            let failure = &ran.failures[0];
+            assert_eq!(failure.step.as_ref().unwrap().as_str(), "reboot");
+            assert!(failure.hint.as_ref().unwrap().contains("boot loader"), "{failure:?}");
+            let boots = fleet.cell.world().machines[&node].ram.boots;
+            assert_eq!(boots, 2, "rebooted once, in run {run}");
+        }
+        fleet.cell.world().machines.get_mut(&node).unwrap().boots_kernel = None;
+        with(&fleet, vec![SimFault { step: None, ..fault(SimFaultKind::Reboot) }]);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+    });
+}
