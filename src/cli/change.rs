@@ -251,10 +251,10 @@ impl<'a> Verb<'a> {
                 hint: None,
             });
         }
-        if self.wish.verb == "reset" {
-            if let Some(cell) = &fleet.sim {
-                cell.expect_teardown(self.scope.only.is_empty());
-            }
+        if self.wish.verb == "reset"
+            && let Some(cell) = &fleet.sim
+        {
+            cell.expect_teardown(self.scope.only.is_empty());
         }
         let order = self.order(run);
         let means = Means {

@@ -11,7 +11,7 @@ use std::{
 use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
-use super::{Checked, Inventory, check};
+use super::{Checked, Host, Inventory, check};
 use crate::toml_read::{self, Diagnostics};
 
 /// A fleet of a thousand nodes needs a third of this.
@@ -102,7 +102,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         let utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
         LoadError::NotUtf8 { name: name.clone(), line, offset, utf16 }
     })?;
-    parse(&name, &text)
+    parse_beside(&name, &text, Some(path.parent().unwrap_or(Path::new(""))))
 }
 
 /// The bytes of a regular file of sensible size. Nothing else is even opened: a FIFO would hang, a
@@ -140,15 +140,56 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     Ok(bytes)
 }
 
+/// Takes the texts of files that the inventory names rather than holds. What cannot be read keeps
+/// its source: that is how the checks know; the reasons are returned by place.
+fn take_sources(host: &mut Host, directory: Option<&Path>) -> Vec<(String, String)> {
+    let mut unread = Vec::new();
+    for (i, file) in host.files.iter_mut().enumerate() {
+        let Some(source) = file.source.as_deref().filter(|_| file.text.is_none()) else { continue };
+        let why = match directory {
+            _ if source.is_empty() => "names no file".into(),
+            _ if source.starts_with(['/', '~']) => "is not a path beside the inventory".into(),
+            None => "cannot be read: this inventory lies in no directory".into(),
+            Some(directory) => match read_source(&directory.join(source)) {
+                Ok(text) => {
+                    (file.text, file.source) = (Some(text), None);
+                    continue;
+                }
+                Err(why) => why,
+            },
+        };
+        unread.push((format!("host.file.{i}.source"), format!("`{source}` {why}")));
+    }
+    unread
+}
+
+fn read_source(path: &Path) -> Result<String, String> {
+    let bytes = read(path).map_err(|error| match error {
+        LoadError::Missing { .. } => "does not exist".to_string(),
+        LoadError::Directory { .. } => "is a directory".into(),
+        LoadError::NotAFile { .. } => "is not a regular file".into(),
+        LoadError::TooLarge { .. } => format!("is larger than {} KiB", MAX_BYTES / 1024),
+        LoadError::Denied { .. } => "may not be read by you".into(),
+        LoadError::Unreadable { source, .. } => format!("cannot be read: {source}"),
+        other => format!("cannot be read: {other}"),
+    })?;
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
+}
+
 /// Reads and checks the text of an inventory; `name` is what messages call it.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, LoadError> {
+    parse_beside(name, text, None)
+}
+
+fn parse_beside(name: &str, text: &str, directory: Option<&Path>) -> Result<Loaded, LoadError> {
     if text.len() as u64 > MAX_BYTES {
         return Err(LoadError::TooLarge { name: name.into() });
     }
-    let document = toml_read::read::<Inventory>(text)
+    let mut document = toml_read::read::<Inventory>(text)
         .map_err(|errors| LoadError::Invalid(Diagnostics::new(name, text, errors)))?;
+    let unread = take_sources(&mut document.value.host, directory);
     let checked = Checked::new(name, text, document);
-    let found = check::check(&checked);
+    let found = check::check(&checked, &unread);
     if found.has_errors() {
         return Err(LoadError::Invalid(found));
     }
@@ -255,6 +296,35 @@ mod tests {
         assert!(matches!(refused(&big), LoadError::TooLarge { .. }));
         assert!(matches!(parse("big", &"#".repeat(10 << 20)), Err(LoadError::TooLarge { .. })));
         assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn texts_of_files_are_taken_from_beside_the_inventory() {
+        let dir = tempfile::tempdir().unwrap();
+        let inventory = dir.path().join("inventory");
+        fs::create_dir_all(&inventory).unwrap();
+        fs::write(dir.path().join("motd"), "Mind the step.\n").unwrap();
+        let with = |sources: &[&str]| {
+            let entry = |(i, s): (usize, &&str)| {
+                format!("[[host.file]]\npath = \"/etc/x/{i}\"\nsource = \"{s}\"\n")
+            };
+            let files: String = sources.iter().enumerate().map(entry).collect();
+            fs::write(inventory.join("x.toml"), SIM.replace("[sim]", &format!("{files}[sim]")))
+                .unwrap();
+            load(&inventory.join("x.toml"))
+        };
+        let host = with(&["../motd"]).unwrap_or_else(|e| panic!("{e}")).inventory.host;
+        assert_eq!(host.files[0].text.as_deref(), Some("Mind the step.\n"));
+        assert_eq!(host.files[0].source, None);
+
+        fs::write(inventory.join("binary"), b"\xff").unwrap();
+        let Err(LoadError::Invalid(found)) = with(&["none", ".", "binary", "/etc/hosts"]) else {
+            panic!("it was accepted")
+        };
+        let text = found.to_string();
+        for why in ["`none` does not exist", "`.` is a dir", "`binary` is not UTF-8", "beside"] {
+            assert!(text.contains(why), "{why}: {text}");
+        }
     }
 
     #[test]

@@ -212,6 +212,10 @@ pub struct Host {
     /// does not start on them.
     #[serde(default)]
     pub allow_cgroup_v1: bool,
+    /// Pods keep at least containerd's own OOM score: for labs in containers, where nothing may
+    /// lower it.
+    #[serde(default)]
+    pub containerd_restrict_oom: bool,
     /// Directories on every node.
     #[serde(default, rename = "directory")]
     pub directories: Vec<HostDirectory>,
@@ -257,7 +261,11 @@ pub struct HostDirectory {
 pub struct HostFile {
     pub path: String,
     /// All of it. No secrets: this is shown in plans.
-    pub text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// A file that holds the text, in its place: a path relative to the inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// In octal, as `chmod` takes it.
     #[serde(default = "defaults::file_mode")]
     pub mode: String,
@@ -496,6 +504,7 @@ impl Default for Host {
             update_os: true,
             iptables: IptablesKind::default(),
             allow_cgroup_v1: false,
+            containerd_restrict_oom: false,
             directories: Vec::new(),
             files: Vec::new(),
             users: Vec::new(),

@@ -54,12 +54,13 @@ tables! {
         update_os = defaults::yes(),
         iptables = IptablesKind::default(),
         allow_cgroup_v1 = false,
+        containerd_restrict_oom = false,
         directories as "directory" = Vec::new(),
         files as "file" = Vec::new(),
         users as "user" = Vec::new(),
     }
     HostDirectory { path, mode = defaults::directory_mode(), owner = None }
-    HostFile { path, text, mode = defaults::file_mode(), owner = None }
+    HostFile { path, text = None, source = None, mode = defaults::file_mode(), owner = None }
     HostUser { name, groups = Vec::new(), keys = Vec::new() }
     Node {
         name,

@@ -10,5 +10,5 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     if known::is_left_to_upgrade(scene, node) {
         return Ok(runtime::staged(&node.name, scene.row()));
     }
-    Ok(runtime::running(&node.name, scene.row()))
+    Ok(runtime::running(scene, node))
 }

@@ -24,7 +24,9 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     });
     let files = host.files.iter().map(|file| {
         let mode = octal(&file.mode).unwrap_or(0o644);
-        let op = File::new(&file.path, &file.text).mode(mode).owner(file.owner.clone());
+        let op = File::new(&file.path, file.text.as_deref().unwrap_or_default())
+            .mode(mode)
+            .owner(file.owner.clone());
         Draft::new(&node.name, op)
     });
     Ok(users.chain(directories).chain(files).collect())

@@ -10,7 +10,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         return Ok(Vec::new());
     }
     // The runtime first: a kubelet may want a newer one, never an older one.
-    let mut drafts = runtime::running(&node.name, scene.row());
+    let mut drafts = runtime::running(scene, node);
     drafts.push(kube_binaries::linked(&node.name, "kubectl", to));
     drafts.push(Draft::new(&node.name, SwapKubelet { version: to.clone() }));
     Ok(drafts)

@@ -3,11 +3,12 @@
 
 use crate::{
     artifacts::Row,
+    inventory::Node,
     names::{NodeName, Version},
     ops::{files::File, packages::Artifact, units::Unit},
 };
 
-use super::Draft;
+use super::{Draft, Scene};
 
 pub const CONFIG: &str = "/etc/containerd/config.toml";
 pub const UNIT: &str = "/etc/systemd/system/containerd.service";
@@ -62,11 +63,27 @@ pub fn staged(node: &NodeName, row: &Row) -> Vec<Draft> {
         .collect()
 }
 
+const OOM_SCORE: &str = "OOMScoreAdjust=-999\n";
+const RESTRICT_OOM: &str = "\
+# `host.containerd_restrict_oom`: nothing on this host may lower its OOM score.
+[plugins.'io.containerd.cri.v1.runtime']
+restrict_oom_score_adj = true
+
+";
+
 /// In place and running.
-pub fn running(node: &NodeName, row: &Row) -> Vec<Draft> {
+pub fn running(scene: &Scene, node: &Node) -> Vec<Draft> {
+    let (row, node) = (scene.row(), &node.name);
+    // systemd does not even start a unit whose score it may not set.
+    let (restrict_oom, unit) = if scene.inventory.host.containerd_restrict_oom {
+        (RESTRICT_OOM, UNIT_TEXT.replace(OOM_SCORE, ""))
+    } else {
+        ("", UNIT_TEXT.to_string())
+    };
     let config = CONFIG_TEXT
         .replace("{containerd}", &row.containerd.to_string())
         .replace("{runc}", &row.runc.to_string())
+        .replace("{restrict_oom}", restrict_oom)
         .replace("{pause}", &row.pause);
     let mut drafts: Vec<Draft> = artifacts(row)
         .into_iter()
@@ -77,7 +94,7 @@ pub fn running(node: &NodeName, row: &Row) -> Vec<Draft> {
     drafts.extend([
         Draft::new(node, File::new(CONFIG, config)),
         Draft::new(node, File::new(CRICTL, CRICTL_TEXT)),
-        Draft::new(node, File::new(UNIT, UNIT_TEXT)),
+        Draft::new(node, File::new(UNIT, unit)),
         Draft::new(
             node,
             Unit {

@@ -325,7 +325,6 @@ async fn tcp(host: &str, port: u16, to: &str) -> Result<TcpStream, ConnectError>
 }
 
 /// By `getent`: a statically linked program must not load the system's name service modules.
-#[expect(clippy::disallowed_methods, reason = "the controller's own look-up of a name")]
 async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let asked = tokio::process::Command::new("getent")
         .args(["ahosts", "--", host])
@@ -369,7 +368,6 @@ async fn tunnel(
 }
 
 /// ProxyCommand: a program whose input and output are the connection.
-#[expect(clippy::disallowed_methods, reason = "the user's ProxyCommand is a process")]
 fn proxied(command: &str, host: &str, port: u16, user: &str) -> Result<Raw, ConnectError> {
     let line = command
         .replace("%%", "\0")

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Finding, Findings, text};
 use crate::inventory::{Inventory, octal};
 
-pub fn check(inventory: &Inventory, f: &mut Findings<'_>) {
+pub fn check(inventory: &Inventory, unread: &[(String, String)], f: &mut Findings<'_>) {
     let ssh = &inventory.ssh;
     if let Some(user) = ssh.user.as_deref().filter(|u| !text::user(u)) {
         f.add(Finding::error("ssh.user", format!("`{user}` is not a Linux user's name")));
@@ -54,11 +54,12 @@ pub fn check(inventory: &Inventory, f: &mut Findings<'_>) {
         }
     }
     placed(inventory, f);
+    texts(inventory, unread, f);
     people(inventory, f);
 }
 
 /// What Slipway writes itself, or would make unusable.
-const OURS: [&str; 12] = [
+const OURS: &[&str] = &[
     "/var/lib/slipway",
     "/run/slipway",
     "/opt/slipway",
@@ -66,12 +67,69 @@ const OURS: [&str; 12] = [
     "/etc/hostname",
     "/etc/machine-id",
     "/etc/fstab",
+    "/etc/passwd",
+    "/etc/shadow",
+    "/etc/group",
     "/etc/kubernetes",
+    "/etc/keepalived",
+    "/etc/cni/net.d",
     "/etc/containerd/config.toml",
+    "/etc/crictl.yaml",
     "/etc/sysctl.d/90-slipway.conf",
     "/etc/modules-load.d/slipway.conf",
+    "/etc/systemd/journald.conf.d/90-slipway.conf",
+    "/etc/systemd/networkd.conf.d/90-slipway.conf",
+    "/etc/systemd/resolved.conf.d/90-slipway.conf",
+    "/etc/systemd/timesyncd.conf.d/90-slipway.conf",
+    "/etc/systemd/zram-generator.conf",
+    "/etc/systemd/system/containerd.service",
+    "/etc/systemd/system/kubelet.service",
+    "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
     "/etc/pacman.conf",
+    "/opt/cni/bin",
+    "/usr/local/bin/containerd",
+    "/usr/local/bin/containerd-shim-runc-v2",
+    "/usr/local/bin/crictl",
+    "/usr/local/bin/ctr",
+    "/usr/local/bin/kubeadm",
+    "/usr/local/bin/kubectl",
+    "/usr/local/bin/kubelet",
+    "/usr/local/bin/runc",
+    "/var/lib/containerd",
+    "/var/lib/etcd",
+    "/var/lib/kubelet",
+    "/var/lib/pacman",
+    "/var/lib/rook",
 ];
+/// Files of ours whose names go on.
+const OURS_BEGIN: &str = "/etc/systemd/network/05-slipway-";
+
+/// What of Slipway's lies at a path.
+fn ours(path: &str) -> Option<&'static str> {
+    let lies =
+        |o: &&&str| path.strip_prefix(**o).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+    OURS.iter().find(lies).copied().or(path.starts_with(OURS_BEGIN).then_some(OURS_BEGIN))
+}
+
+fn texts(inventory: &Inventory, unread: &[(String, String)], f: &mut Findings<'_>) {
+    for (path, why) in unread {
+        f.add(Finding::error(path, why).hint("a path relative to the inventory's own directory"));
+    }
+    for (i, file) in inventory.host.files.iter().enumerate() {
+        let at = format!("host.file.{i}");
+        if file.text.is_some() && file.source.is_some() {
+            let both = format!("`{}` has a `text` and a `source`", file.path);
+            let finding = Finding::error(&format!("{at}.source"), both);
+            f.add(finding.other(&format!("{at}.text"), "its text is here").hint("leave one out"));
+        } else if file.text.is_none() && file.source.is_none() {
+            let neither = format!("`{}` has neither `text` nor `source`", file.path);
+            f.add(
+                Finding::error(&format!("{at}.path"), neither)
+                    .hint("`text = \"\"` makes an empty file"),
+            );
+        }
+    }
+}
 
 fn placed(inventory: &Inventory, f: &mut Findings<'_>) {
     let mut seen = BTreeMap::new();
@@ -84,10 +142,9 @@ fn placed(inventory: &Inventory, f: &mut Findings<'_>) {
         let at = format!("host.{kind}.{i}");
         *i += 1;
         let here = format!("{at}.path");
-        let ours = OURS.iter().find(|o| path == *o || path.starts_with(&format!("{o}/")));
         if let Err(why) = text::absolute_path(path) {
             f.add(Finding::error(&here, format!("`{path}` {why}")));
-        } else if let Some(ours) = ours {
+        } else if let Some(ours) = ours(path) {
             f.add(
                 Finding::error(&here, format!("`{path}` is Slipway's own: it manages {ours}"))
                     .hint("what belongs there comes from the rest of the inventory"),
@@ -132,9 +189,13 @@ fn people(inventory: &Inventory, f: &mut Findings<'_>) {
         }
         for (n, key) in user.keys.iter().enumerate() {
             if let Err(why) = text::public_key(key) {
-                // What was pasted may be the other half.
+                // What was pasted may be the other half, which nobody is to see.
+                let here = format!("{at}.keys.{n}");
+                if key.contains("PRIVATE KEY") || key.len() > 60 {
+                    f.mask(f.document.spans.value(&here));
+                }
                 f.add(
-                    Finding::error(&format!("{at}.keys.{n}"), format!("this {why}"))
+                    Finding::error(&here, format!("this {why}"))
                         .hint("a line of a file such as ~/.ssh/id_ed25519.pub"),
                 );
             }

@@ -49,13 +49,14 @@ impl Checked {
 }
 
 /// Everything that is wrong or odd about this inventory, whatever is to be done with it.
-pub(super) fn check(checked: &Checked) -> Diagnostics {
+/// `unread` says, by place, which texts it names could not be read.
+pub(super) fn check(checked: &Checked, unread: &[(String, String)]) -> Diagnostics {
     let mut f = checked.findings();
     let inventory = checked.inventory();
     cluster::check(inventory, &mut f);
     networks::check(inventory, &mut f);
     nodes::check(inventory, &mut f);
-    host::check(inventory, &mut f);
+    host::check(inventory, unread, &mut f);
     sim::check(inventory, &mut f);
     let mut found = checked.document.errors.clone();
     found.append(&mut f.found);

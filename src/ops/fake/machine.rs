@@ -93,6 +93,9 @@ pub struct Machine {
     pub os: String,
     pub hostname: String,
     pub kernel_installed: String,
+    /// What the boot loader takes, whatever is installed.
+    #[serde(default)]
+    pub boots_kernel: Option<String>,
     /// Packages an update would bring, with the versions.
     pub updates: Vec<(String, String, String)>,
     pub files: BTreeMap<String, FakeFile>,
@@ -175,7 +178,8 @@ impl Machine {
         self.power = Power::Up;
         self.ram.boots += 1;
         self.ram.booted_ms = now_ms;
-        self.ram.kernel_running = self.kernel_installed.clone();
+        let kernel = self.boots_kernel.as_ref().unwrap_or(&self.kernel_installed);
+        self.ram.kernel_running = kernel.clone();
         self.ram.modules = BTreeSet::from(["ext4".to_string(), "nvme".to_string()]);
         self.ram.sysctls = default_sysctls();
         for (path, file) in &self.files {

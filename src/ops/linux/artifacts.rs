@@ -85,7 +85,7 @@ mod tests {
             (archive.display().to_string(), dir.path().join("src").display().to_string());
         Command::new("tar").args(["-czf", &archive, "-C", &src, "runc"]).done().await.unwrap();
         linux.install_artifact("runc", &version).await.unwrap();
-        assert_eq!(linux.artifact_versions("runc").await.unwrap(), [version.clone()]);
+        assert_eq!(linux.artifact_versions("runc").await.unwrap(), std::slice::from_ref(&version));
         assert_eq!(
             linux.read("/opt/slipway/runc/1.2.3/runc").await.unwrap().unwrap().content,
             b"whole"

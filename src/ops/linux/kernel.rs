@@ -65,8 +65,7 @@ impl Linux {
         while let Some(dir) = dirs.pop() {
             for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let masked =
-                    fs::read_link(entry.path()).is_ok_and(|t| t == PathBuf::from("/dev/null"));
+                let masked = fs::read_link(entry.path()).is_ok_and(|t| t == *"/dev/null");
                 if name.ends_with(".swap") && !masked {
                     found.insert(name);
                 } else if name.ends_with(".wants") || name.ends_with(".requires") {
@@ -76,7 +75,7 @@ impl Linux {
         }
         found.retain(|unit| {
             let mask = self.path(UNITS).join(unit);
-            !fs::read_link(mask).is_ok_and(|t| t == PathBuf::from("/dev/null"))
+            !fs::read_link(mask).is_ok_and(|t| t == *"/dev/null")
         });
         found.into_iter().collect()
     }
