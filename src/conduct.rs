@@ -26,6 +26,7 @@ use crate::{
     playbook::{Phase, Playbook, Selector},
     state::Ledger,
     steps::{Memory, Scene, Wish},
+    supply::{self, Supply},
     transport::Connector,
 };
 
@@ -53,6 +54,7 @@ pub struct Means {
     pub keep_snapshot: KeepSnapshot,
     pub hide: Hide,
     pub interrupts: mpsc::Receiver<()>,
+    pub supply: Supply,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ pub async fn plan_only(
     connector: Arc<dyn Connector>,
     clock: Clock,
     ledger: &Ledger,
+    supply: &Supply,
 ) -> Result<Plan, Vec<Failure>> {
     let (needed, all) = contacts(order);
     let nodes: Vec<NodeName> = all.into_iter().collect();
@@ -94,12 +97,14 @@ pub async fn plan_only(
     let memory = remembered(order, &prepared.facts, ledger).map_err(|f| vec![f])?;
     let mut plan = planned(order, &prepared, &memory).await?;
     plan.notes.extend(notes);
+    plan.notes.extend(supply::note(&plan, supply));
     Ok(plan)
 }
 
 /// `ask` is shown the plan and says whether to go on.
 pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) -> bool) -> Outcome {
-    let Means { connector, clock, ledger, recorder, keep_snapshot, hide, mut interrupts } = means;
+    let Means { connector, clock, ledger, recorder, keep_snapshot, hide, mut interrupts, supply } =
+        means;
     let holder = ledger.holder().unwrap_or("nobody").to_string();
     let purpose = Purpose::Change { holder: holder.clone(), force: order.force_lease };
     let (needed, all) = contacts(order);
@@ -168,6 +173,13 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         release(&prepared.sessions).await;
         return stopped(plan.refusals);
     }
+    let parcels = match supply::gather(&plan, &supply).await {
+        Ok(parcels) => parcels,
+        Err(failures) => {
+            release(&prepared.sessions).await;
+            return stopped(failures);
+        }
+    };
     if !ask(&plan) {
         release(&prepared.sessions).await;
         return Outcome::Declined;
@@ -186,6 +198,7 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         keep_snapshot,
         hide,
         left_behind,
+        parcels,
     };
     let run = engine::run(plan.clone(), job, interrupts).await;
     let everybody = order

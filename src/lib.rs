@@ -25,6 +25,7 @@ pub mod transport;
 // What is decided, and what carries it out.
 pub mod steps;
 pub mod plan;
+pub mod supply;
 pub mod engine;
 pub mod conduct;
 // What is looked at.

@@ -164,6 +164,7 @@ impl<'a> Verb<'a> {
             fleet.connector.clone(),
             fleet.clock,
             &ledger,
+            &fleet.supply,
         ));
         let plan = planned.map_err(|failures| Error::failures(failures, None))?;
         self.show(&plan);
@@ -265,6 +266,7 @@ impl<'a> Verb<'a> {
             keep_snapshot: snapshot_keeper(&dir)?,
             hide: Arc::new(move |secret| redactor.add(secret)),
             interrupts: interrupts(runtime),
+            supply: fleet.supply.clone(),
         };
         let asked = |plan: &Plan| !asks || self.ask(plan);
         let outcome =

@@ -16,6 +16,7 @@ use super::{
     output,
 };
 use crate::{
+    artifacts::Store,
     clock::Clock,
     inventory::{self, Inventory, Loaded, Node, Sim},
     names::NodeName,
@@ -23,6 +24,7 @@ use crate::{
     secret::Sealed,
     sim::{self, SimConnector},
     state::StateDir,
+    supply::Supply,
     transport::{Ask, Connector, Options, SshConnector, Way},
     ui::Mode,
 };
@@ -90,6 +92,8 @@ pub struct Fleet {
     pub sim: Option<Arc<WorldCell>>,
     /// Time is made up and jumps: no need to wait, or to draw in between.
     pub hurried: bool,
+    /// Release files, which only real machines need.
+    pub supply: Supply,
 }
 
 /// `keep`: what happens to a simulated fleet is written down.
@@ -121,7 +125,7 @@ fn simulated(
     let speed = if hurried { 1 } else { sim.speed };
     let cell = runtime.block_on(async { sim::fleet(inventory, &dir.sim(), speed, keep) })?;
     let connector = Arc::new(SimConnector::new(cell.clone()));
-    Ok(Fleet { runtime, connector, clock: cell.clock, sim: Some(cell), hurried })
+    Ok(Fleet { runtime, connector, clock: cell.clock, sim: Some(cell), hurried, supply: None })
 }
 
 /// Machines over SSH.
@@ -143,13 +147,24 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
             .config
             .as_ref()
             .map(|file| beside(&loaded.path, file, home.as_deref())),
-        home,
+        home: home.clone(),
         local_user: user.map(|u| u.name).unwrap_or_default(),
         agent_socket: std::env::var_os("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).map(Into::into),
         ask: Arc::new(Terminal),
     };
     let connector = Arc::new(SshConnector::new(ways.collect(), options));
-    Ok(Fleet { runtime, connector, clock, sim: None, hurried: false })
+    let dir = match &inventory.artifacts.dir {
+        Some(dir) => beside(&loaded.path, dir, home.as_deref()),
+        None => cache(home.as_deref()).join("slipway/releases"),
+    };
+    let supply = Some(Store::at(dir));
+    Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
+}
+
+/// Where this user's programs keep what can be fetched again.
+fn cache(home: Option<&Path>) -> PathBuf {
+    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|d| d.is_absolute());
+    named.unwrap_or_else(|| home.unwrap_or(Path::new("/root")).join(".cache"))
 }
 
 /// A path of the inventory: relative to it, as its writer sees it.
@@ -200,10 +215,11 @@ pub fn said_yes() -> bool {
     matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// A simulated story is the same every time; a real one is not to be guessed.
+/// A simulated story is the same every time; a real one is not to be guessed. By the second, since
+/// what is named after the draw should not hang on which of two ops of one moment came first.
 pub fn rng(inventory: &Inventory, now_ms: u64) -> StdRng {
     match &inventory.sim {
-        Some(sim) => StdRng::seed_from_u64(sim.seed ^ now_ms),
+        Some(sim) => StdRng::seed_from_u64(sim.seed ^ (now_ms / 1000)),
         None => StdRng::from_os_rng(),
     }
 }

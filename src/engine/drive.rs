@@ -19,16 +19,18 @@ use super::{
         Action, Ending, Finish, Input, LaneOutline, OpOutline, Outline, PhaseOutline, Scheduler,
         Segment,
     },
-    session::Told,
+    session::{Session, Told},
 };
 use crate::{
     agent::frames::{AgentEvent, Outcome, RequestEnd, StepOp},
     clock::Clock,
-    events::{Event, Failure, LanePreview, OpRef, OpResult, RunFinished, RunResult},
+    events::{Event, Failure, LanePreview, Level, OpRef, OpResult, RunFinished, RunResult},
     names::NodeName,
     news,
     ops::{Op, Output, sys::SnapshotInfo},
     plan::{Plan, PlannedOp},
+    supply::{self, Parcels},
+    transport::Parcel,
 };
 
 /// Keeps a snapshot away from the nodes, and says under which name.
@@ -48,6 +50,8 @@ pub struct Job {
     pub sessions: Sessions,
     pub keep_snapshot: KeepSnapshot,
     pub hide: Hide,
+    /// Release files that ops need on their nodes.
+    pub parcels: Parcels,
     /// Nodes that this run goes on without, and why: it fails in the end, whatever the others do.
     pub left_behind: Vec<Failure>,
 }
@@ -248,6 +252,40 @@ impl Driver {
         Step::Ended(segment, ending)
     }
 
+    /// What the node has to have before the segment's ops can run there. The first op that needs
+    /// something is the one that a failure to bring it belongs to.
+    fn parcels(&self, segment: Segment, reached: &AtomicU32) -> Vec<Parcel> {
+        let mut parcels = Vec::new();
+        for index in segment.from..segment.to {
+            let planned = self.planned(segment, index);
+            let parcel = supply::needed(&planned.op).and_then(|w| self.job.parcels.get(&w));
+            if let Some(parcel) = parcel.filter(|_| planned.verdict.changes()) {
+                if parcels.is_empty() {
+                    let ahead = u32::try_from(index - segment.from).unwrap_or(u32::MAX);
+                    reached.store(ahead, Ordering::Relaxed);
+                }
+                parcels.push(parcel.clone());
+            }
+        }
+        parcels
+    }
+
+    /// False when the operator did not want to wait for the end of it.
+    async fn bring(&self, session: &mut Session, parcels: &[Parcel]) -> Result<bool, Failure> {
+        let (recorder, node) = (self.job.recorder.clone(), session.node.clone());
+        let sent = move |parcel: &Parcel| {
+            let megabytes = parcel.bytes.div_ceil(1_000_000);
+            let text = format!("{} was brought, {megabytes} MB", parcel.name);
+            recorder.emit(Event::Note {
+                level: Level::Info,
+                node: Some(node.clone()),
+                text,
+                hint: None,
+            });
+        };
+        session.bring(parcels, self.cancel.subscribe(), &sent).await
+    }
+
     async fn segment(&self, segment: Segment, reached: &AtomicU32) -> Result<Ending, Failure> {
         let phase = self.plan.phases[segment.phase].name.clone();
         let lane = self.plan.phases[segment.phase].lanes[segment.lane].node.clone();
@@ -256,6 +294,10 @@ impl Driver {
             return Err(Failure::new("send a request", "this node could not be reached").on(&node));
         };
         let mut session = session.lock().await;
+        let parcels = self.parcels(segment, reached);
+        if !parcels.is_empty() && !self.bring(&mut session, &parcels).await? {
+            return Ok(Ending::Cancelled);
+        }
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let request = format!("{}-{}-{number}", self.job.holder, self.job.run);
         let (mut ops, mut decisions) = (Vec::new(), Vec::new());

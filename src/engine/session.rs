@@ -14,7 +14,7 @@ use crate::{
     events::{Failure, RequestId},
     names::NodeName,
     news,
-    transport::{ConnectError, Connector, Stream},
+    transport::{ConnectError, Connector, Parcel, Sent, Stream},
 };
 
 /// What a login shell may print before the agent speaks.
@@ -128,6 +128,31 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Brings files to the node, on connections of their own; what arrived stays when one breaks.
+    /// False when that was cancelled.
+    pub async fn bring(
+        &mut self,
+        parcels: &[Parcel],
+        mut cancel: news::Receiver<bool>,
+        sent: &Sent,
+    ) -> Result<bool, Failure> {
+        let mut wait_ms = FIRST_WAIT_MS;
+        for last in (0..=MOST_LOSSES).map(|n| n == MOST_LOSSES) {
+            let brought = tokio::select! {
+                biased;
+                () = wanted(&mut cancel) => return Ok(false),
+                brought = self.connector.bring(&self.node, parcels, sent) => brought,
+            };
+            match brought {
+                Ok(()) => return Ok(true),
+                Err(error) if last || !error.passing => return Err(*error.failure),
+                Err(_) => self.clock.sleep_ms(wait_ms).await,
+            }
+            wait_ms = (wait_ms * 2).min(LONGEST_WAIT_MS);
+        }
+        unreachable!("the last try returns")
     }
 
     /// Sends a request and follows it to its end, whatever happens to the connection.

@@ -27,6 +27,8 @@ pub struct Inventory {
     pub gitops: Option<Gitops>,
     #[serde(default)]
     pub host: Host,
+    #[serde(default)]
+    pub artifacts: Artifacts,
     #[serde(rename = "node")]
     pub nodes: Vec<Node>,
     /// Present only in an inventory of the simulated fleet.
@@ -48,6 +50,16 @@ pub struct Cluster {
     #[serde(default = "defaults::service_cidr")]
     pub service_cidr: Cidr,
     pub endpoint: Endpoint,
+}
+
+/// The release files that are installed on nodes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Artifacts {
+    /// Where they lie on this machine, each with its checksum; relative to this file. Left out:
+    /// `slipway/releases` in your cache directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
 }
 
 /// Where the API server is reached, whichever control plane is up.

@@ -17,6 +17,7 @@ tables! {
         cilium = None,
         gitops = None,
         host = Host::default(),
+        artifacts = Artifacts::default(),
         nodes as "node",
         sim = None,
     }
@@ -28,6 +29,7 @@ tables! {
         endpoint,
     }
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
+    Artifacts { dir = None }
     Ssh { user = None, port = None, config = None }
     Networks { lan, ceph = None }
     Lan {

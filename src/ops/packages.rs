@@ -95,9 +95,27 @@ pub struct Artifact {
     pub links: Vec<(String, String)>,
 }
 
+/// Where the controller puts what it brings.
+pub const INCOMING: &str = "/var/lib/slipway/incoming";
+
+/// Where a release is unpacked to.
+pub fn release_dir(name: &str, version: &Version) -> String {
+    format!("/opt/slipway/{name}/{version}")
+}
+
+/// Made last: what is not whole has none.
+pub fn complete(name: &str, version: &Version) -> String {
+    release_dir(name, version) + "/.complete"
+}
+
+/// What a release is called in [`INCOMING`]: an archive, or a bare program.
+pub fn incoming(name: &str, version: &Version, archive: bool) -> String {
+    format!("{name}-{version}{}", if archive { ".tar.gz" } else { "" })
+}
+
 impl Artifact {
     fn dir(&self) -> String {
-        format!("/opt/slipway/{}/{}", self.name, self.version)
+        release_dir(&self.name, &self.version)
     }
 
     async fn wrong_links(&self, sys: &dyn Sys) -> OpResult<Vec<(String, String)>> {

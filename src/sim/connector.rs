@@ -8,7 +8,7 @@ use crate::{
     events::Failure,
     names::NodeName,
     ops::fake::{Power, WorldCell},
-    transport::{ConnectError, Connector, Stream},
+    transport::{ConnectError, Connector, Parcel, Sent, Stream},
 };
 
 pub struct SimConnector {
@@ -37,6 +37,11 @@ fn unreachable(node: &NodeName, why: &str, passing: bool) -> ConnectError {
 
 #[async_trait]
 impl Connector for SimConnector {
+    /// Simulated releases are installed out of nothing.
+    async fn bring(&self, _: &NodeName, _: &[Parcel], _: &Sent) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     async fn connect(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
         let power = self.cell.world().machines.get(node).map(|m| m.power);
         match power {

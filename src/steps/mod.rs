@@ -95,7 +95,6 @@ pub struct Step {
 /// Kubernetes, and whatever needs a release file to be brought to the node first. The simulated fleet
 /// does all of it.
 const SIMULATED_ONLY: &[&str] = &[
-    "containerd",
     "network",
     "link-proof",
     "ceph-disks",

@@ -6,12 +6,14 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use super::{
-    ConnectError, Connector, Stream,
+    ConnectError, Connector, Parcel, Sent, Stream,
     auth::Keys,
     config::HostConfig,
-    dial::{Options, Way, configured, dial},
-    launch::{Image, Sudo, launch},
+    dial::{Line, Options, Way, configured, dial},
+    launch::launch,
+    push::{Image, push_parcel},
     replay::Replay,
+    shell::{Shell, Sudo},
 };
 use crate::{agent::frames::PREAMBLE, events::Failure, names::NodeName};
 
@@ -46,34 +48,57 @@ impl SshConnector {
         })
     }
 
-    async fn reach(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
+    async fn dial(&self, node: &NodeName) -> Result<Line, ConnectError> {
         let Some((way, config)) = self.ways.get(node) else {
             let failure = Failure::new("connect", "the inventory says no way to it");
             return Err(ConnectError { failure: Box::new(failure), passing: false });
         };
-        let dialling = async {
-            let config = config.get_or_try_init(|| configured(&way.subject, &self.options)).await?;
-            dial(way, config, &self.keys, &self.options).await
-        };
+        let config = config.get_or_try_init(|| configured(&way.subject, &self.options)).await?;
+        dial(way, config, &self.keys, &self.options).await
+    }
+
+    async fn reach(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
         // The hash is made while the network is waited for.
-        let (line, image) = tokio::join!(dialling, self.image());
+        let (line, image) = tokio::join!(self.dial(node), self.image());
         let launched = launch(line?, &*image?, &self.sudo, &self.options.ask).await;
-        let remote = launched.map_err(|failure| ConnectError {
-            // A node that goes down under us says so in many ways; one that refuses, in few.
-            passing: failure.causes.iter().any(|c| c.contains("connection")),
-            failure: Box::new(failure),
-        })?;
+        let remote = launched.map_err(broken)?;
         // Whoever greets the agent wants to hear it speak from the beginning.
         Ok(Box::new(Replay::new(PREAMBLE, remote)))
     }
 }
 
+/// A node that goes down under us says so in many ways; one that refuses, in few.
+fn broken(failure: Failure) -> ConnectError {
+    let passing = failure.causes.iter().any(|c| c.contains("connection"));
+    ConnectError { failure: Box::new(failure), passing }
+}
+
+fn on(node: &NodeName, mut error: ConnectError) -> ConnectError {
+    error.failure.node = Some(node.clone());
+    error
+}
+
 #[async_trait]
 impl Connector for SshConnector {
     async fn connect(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
-        self.reach(node).await.map_err(|mut error| {
-            error.failure.node = Some(node.clone());
-            error
-        })
+        self.reach(node).await.map_err(|error| on(node, error))
+    }
+
+    async fn bring(
+        &self,
+        node: &NodeName,
+        parcels: &[Parcel],
+        sent: &Sent,
+    ) -> Result<(), ConnectError> {
+        let line = self.dial(node).await.map_err(|error| on(node, error))?;
+        let shell = Shell { line: &line, sudo: &self.sudo, ask: &self.options.ask };
+        for parcel in parcels {
+            match push_parcel(&shell, parcel).await {
+                Ok(true) => sent(parcel),
+                Ok(false) => {}
+                Err(failure) => return Err(on(node, broken(failure))),
+            }
+        }
+        Ok(())
     }
 }

@@ -186,6 +186,7 @@ impl Fleet {
             run: format!("run{}-{}", self.runs, clock.now_ms()),
         };
         let means = Means {
+            supply: None,
             connector: Arc::new(SimConnector::new(self.cell.clone())),
             clock,
             ledger,
@@ -219,7 +220,7 @@ impl Fleet {
             run: String::new(),
         };
         let connector = Arc::new(SimConnector::new(self.cell.clone()));
-        conduct::plan_only(&order, connector, self.cell.clock, &self.ledger()).await.unwrap()
+        conduct::plan_only(&order, connector, self.cell.clock, &self.ledger(), &None).await.unwrap()
     }
 
     pub fn heard(&self) -> Vec<Event> {

@@ -16,6 +16,12 @@ pub fn check(inventory: &Inventory, unread: &[(String, String)], f: &mut Finding
                 .hint("leave it out to use your own SSH configuration"),
         );
     }
+    if inventory.artifacts.dir.as_deref().is_some_and(|d| d.trim().is_empty()) {
+        f.add(
+            Finding::error("artifacts.dir", "it names no directory")
+                .hint("leave it out to use your cache directory"),
+        );
+    }
     if ssh.port == Some(0) {
         f.add(
             Finding::error("ssh.port", "0 is not a port that SSH can listen on")

@@ -11,36 +11,43 @@ use super::{
 };
 use crate::{
     names::Version,
-    ops::sys::{Artifacts, Files, SysError, SysResult},
+    ops::{
+        packages::{INCOMING, complete, incoming, release_dir},
+        sys::{Artifacts, Files, SysError, SysResult},
+    },
 };
-
-/// Made last: what is not whole has none.
-const COMPLETE: &str = ".complete";
-/// Where the controller puts what it pushes.
-pub const INCOMING: &str = "/var/lib/slipway/incoming";
 
 #[async_trait]
 impl Artifacts for Linux {
     async fn artifact_versions(&self, name: &str) -> SysResult<Vec<Version>> {
         let dir = self.path(&format!("/opt/slipway/{name}"));
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
-        let whole = entries.filter(|e| e.path().join(COMPLETE).exists());
-        Ok(whole.filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
+        let found = entries.filter_map(|e| e.file_name().to_str()?.parse::<Version>().ok());
+        Ok(found.filter(|version| self.path(&complete(name, version)).exists()).collect())
     }
 
     async fn install_artifact(&self, name: &str, version: &Version) -> SysResult<()> {
-        let archive = format!("{INCOMING}/{name}-{version}.tar.gz");
-        if !self.path(&archive).exists() {
-            return Err(SysError::other(format!("{name} {version} was not brought to this node")));
+        let brought = |archive| format!("{INCOMING}/{}", incoming(name, version, archive));
+        let archive = self.path(&brought(true)).exists();
+        let from = brought(archive);
+        if !self.path(&from).exists() {
+            return Err(SysError::other(format!("{name} {version} was not brought to this node"))
+                .hint("run the same command again: it plans anew, and brings what is missing"));
         }
-        let dir = format!("/opt/slipway/{name}/{version}");
+        let dir = release_dir(name, version);
         let part = format!("/opt/slipway/{name}/.part-{version}");
         self.remove(&part).await?;
         self.write(&format!("{part}/.begun"), b"", 0o644).await?;
-        let (from, to) = (self.path(&archive), self.path(&part));
-        let unpack = Command::new("tar").args(["--no-same-owner", "-xzf"]);
-        unpack.arg(from.to_string_lossy()).arg("-C").arg(to.to_string_lossy()).done().await?;
-        self.write(&format!("{part}/{COMPLETE}"), b"", 0o644).await?;
+        let (source, to) = (self.path(&from), self.path(&part));
+        if archive {
+            let unpack = Command::new("tar").args(["--no-same-owner", "-xzf"]);
+            unpack.arg(source.to_string_lossy()).arg("-C").arg(to.to_string_lossy()).done().await?;
+        } else {
+            let program = to.join(name);
+            let place = Command::new("install").args(["-m", "755"]);
+            place.arg(source.to_string_lossy()).arg(program.to_string_lossy()).done().await?;
+        }
+        self.write(&format!("{part}/.complete"), b"", 0o644).await?;
         // Everything in it has to be on the disk before its name says that it is whole.
         Command::new("sync").arg("-f").arg(to.to_string_lossy()).done().await?;
         self.remove(&dir).await?;
@@ -50,7 +57,9 @@ impl Artifacts for Linux {
                 .and_then(|()| fs::File::open(&parent)?.sync_all())
                 .map_err(|e| failed("put in place", &real, &e))
         })
-        .await
+        .await?;
+        // It would only take room now.
+        self.remove(&from).await
     }
 
     async fn has_image(&self, image: &str) -> SysResult<bool> {

@@ -1,0 +1,148 @@
+//! Release files on this machine's disk, by name and version, each with its checksum beside it.
+//!
+//! A release is `NAME-VERSION-linux-amd64.tar.gz` (or `.tgz`), or `NAME-VERSION-linux-amd64` where a
+//! project publishes a bare program; `FILE.sha256` beside it is what `sha256sum` prints.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+use crate::{events::Failure, names::Version};
+
+const PLATFORM: &str = "linux-amd64";
+
+/// A directory of release files.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+/// A file that is what its checksum says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    pub file: PathBuf,
+    pub sha256: String,
+    pub bytes: u64,
+    /// An archive, and no bare program.
+    pub archive: bool,
+}
+
+impl Store {
+    pub fn at(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn stem(name: &str, version: &Version) -> String {
+        format!("{name}-{version}-{PLATFORM}")
+    }
+
+    /// Where the file lies, if it is there at all. Reads nothing of it.
+    pub fn place(&self, name: &str, version: &Version) -> Option<PathBuf> {
+        let stem = self.dir.join(Self::stem(name, version));
+        let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", stem.display()));
+        [".tar.gz", ".tgz", ""].into_iter().map(named).find(|file| file.is_file())
+    }
+
+    /// The file, read through and compared with its checksum. Blocks.
+    pub fn find(&self, name: &str, version: &Version) -> Result<Release, Failure> {
+        let what = format!("take {name} {version} from the release files");
+        let wanted = Self::stem(name, version);
+        let Some(file) = self.place(name, version) else {
+            return Err(Failure::new(
+                what,
+                format!("there is no {wanted}.tar.gz in {}", self.dir.display()),
+            )
+            .hint("put the project's release file there under that name, and its checksum beside it as NAME.sha256; `[artifacts] dir` names another directory"));
+        };
+        let sum = PathBuf::from(format!("{}.sha256", file.display()));
+        let shown = file.display().to_string();
+        let failed = |what: String, path: &Path, e: &io::Error| {
+            Failure::new(what, format!("cannot read {}: {e}", path.display()))
+        };
+        let said = fs::read_to_string(&sum).map_err(|e| {
+            failed(what.clone(), &sum, &e).hint(format!(
+                "every release file needs its checksum beside it: `sha256sum`'s line, from the project's own page, in {shown}.sha256"
+            ))
+        })?;
+        let Some(expected) = checksum(&said) else {
+            return Err(Failure::new(what, format!("{} holds no SHA-256 checksum", sum.display()))
+                .hint(
+                    "its first word has to be 64 hexadecimal digits, as `sha256sum` prints them",
+                ));
+        };
+        let (sha256, bytes) = digest(&file).map_err(|e| failed(what.clone(), &file, &e))?;
+        if sha256 != expected {
+            return Err(Failure::new(what, format!("{shown} is not what its checksum says: it is {sha256}, and {expected} was promised"))
+                .left("nothing was sent to any node")
+                .hint("it is cut off, or another file: fetch it again, with its checksum"));
+        }
+        let archive = shown.ends_with(".tar.gz") || shown.ends_with(".tgz");
+        Ok(Release { file, sha256, bytes, archive })
+    }
+}
+
+/// The first word, if it is one.
+fn checksum(said: &str) -> Option<String> {
+    let word = said.split_whitespace().next()?;
+    let word = word.strip_prefix('\\').unwrap_or(word).to_lowercase();
+    (word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())).then_some(word)
+}
+
+fn digest(file: &Path) -> io::Result<(String, u64)> {
+    let (mut file, mut hasher) = (fs::File::open(file)?, Sha256::new());
+    let (mut chunk, mut bytes) = (vec![0; 1 << 20], 0);
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&chunk[..read]);
+        bytes += read as u64;
+    }
+    Ok((hasher.finalize().iter().map(|b| format!("{b:02x}")).collect(), bytes))
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests make files")]
+mod tests {
+    use super::*;
+
+    fn asked(dir: &Path) -> Result<Release, Failure> {
+        Store::at(dir).find("runc", &"1.4.3".parse().unwrap())
+    }
+
+    #[test]
+    fn a_file_counts_only_with_its_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = asked(dir.path()).unwrap_err();
+        assert!(missing.causes[0].contains("runc-1.4.3-linux-amd64"), "{missing}");
+        let file = dir.path().join("runc-1.4.3-linux-amd64");
+        fs::write(&file, b"program").unwrap();
+        assert!(asked(dir.path()).unwrap_err().causes[0].contains(".sha256"));
+        let sum = dir.path().join("runc-1.4.3-linux-amd64.sha256");
+        for wrong in ["", "<html>404</html>", &"g".repeat(64), &"0".repeat(63)] {
+            fs::write(&sum, wrong).unwrap();
+            assert!(
+                asked(dir.path()).unwrap_err().causes[0].contains("holds no SHA-256"),
+                "{wrong}"
+            );
+        }
+        fs::write(&sum, format!("{}  runc.amd64\n", "0".repeat(64))).unwrap();
+        assert!(asked(dir.path()).unwrap_err().causes[0].contains("not what its checksum says"));
+        let (right, _) = digest(&file).unwrap();
+        fs::write(&sum, format!("{}  runc.amd64\n", right.to_uppercase())).unwrap();
+        let release = asked(dir.path()).unwrap();
+        assert_eq!((release.bytes, release.archive, release.sha256), (7, false, right));
+        // Cut off on the way here.
+        fs::write(&file, b"progra").unwrap();
+        assert!(asked(dir.path()).is_err());
+    }
+}
