@@ -18,7 +18,7 @@ use russh::{
 };
 use tokio::{net::UnixStream, sync::Mutex};
 
-use super::{config::HostConfig, dial::Checking};
+use super::{ConnectError, config::HostConfig, dial::Checking};
 use crate::{events::Failure, secret::Sealed};
 
 /// Whoever can be asked for a secret: a person at a terminal, or nobody.
@@ -95,7 +95,7 @@ pub async fn log_in(
     config: &HostConfig,
     keys: &Keys,
     ask: &Arc<dyn Ask>,
-) -> Result<(), Failure> {
+) -> Result<(), ConnectError> {
     let mut tried = Tried::default();
     let files: Vec<&PathBuf> = config.identity_files.iter().filter(|p| p.exists()).collect();
     let in_agent = match with_agent(handle, user, config, &files, &mut tried).await {
@@ -134,19 +134,22 @@ pub async fn log_in(
     causes.extend(tried.notes);
     let mut failure = Failure::new(what, causes.remove(0));
     failure.causes.extend(causes);
-    Err(failure
+    let failure = failure
         .left("nothing on this node was changed")
-        .hint(format!("does `ssh {user}@{}` work? Put your public key into ~{user}/.ssh/authorized_keys there, load it into your ssh-agent, or correct `ssh.user`", config.hostname)))
+        .hint(format!("does `ssh {user}@{}` work? Put your public key into ~{user}/.ssh/authorized_keys there, load it into your ssh-agent, or correct `ssh.user`", config.hostname));
+    Err(ConnectError { failure: Box::new(failure), passing: false })
 }
 
-fn broken(user: &str, why: String, tried: &Tried) -> Failure {
+/// The cable was pulled, the node went down or hung up: worth another try for who was there before.
+fn broken(user: &str, why: String, tried: &Tried) -> ConnectError {
     let mut failure = Failure::new(format!("log in as {user}"), why);
     if tried.offered.len() > 3 {
         failure = failure.hint(
             "too many keys were offered, perhaps: `IdentitiesOnly yes` and an `IdentityFile` for this host in ~/.ssh/config",
         );
     }
-    failure.left("nothing on this node was changed")
+    let failure = failure.left("nothing on this node was changed");
+    ConnectError { failure: Box::new(failure), passing: true }
 }
 
 /// An RSA key's signature is made with the best hash that the server knows.

@@ -163,9 +163,7 @@ pub async fn dial(
         };
         match handshake(stream, expected(&host), &format!("{host}:{port}")).await {
             Ok(mut handle) => {
-                auth::log_in(&mut handle, &user, config, keys, &options.ask)
-                    .await
-                    .map_err(|failure| error(failure, false))?;
+                auth::log_in(&mut handle, &user, config, keys, &options.ask).await?;
                 return Ok(Line { handle, user, _through: through });
             }
             // Another machine may have this node's address until it moves there.
@@ -231,9 +229,9 @@ async fn jumps(
         };
         let mut handle = handshake(stream, expected, &to).await?;
         auth::log_in(&mut handle, &user, &theirs, keys, &options.ask).await.map_err(
-            |mut failure| {
-                failure.what = format!("{} at {to}", failure.what);
-                error(failure, false)
+            |mut error| {
+                error.failure.what = format!("{} at {to}", error.failure.what);
+                error
             },
         )?;
         through.push(handle);
