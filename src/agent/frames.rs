@@ -132,10 +132,6 @@ pub enum AgentEvent {
         op: u32,
         output: Output,
     },
-    /// The op that runs ends only when a fresh connection says `Confirm`.
-    ConfirmWanted {
-        op: u32,
-    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,13 +10,10 @@ use super::{
 };
 use crate::{
     events::{Failure, RequestId},
-    ops::{
-        Done, Observed, Op, OpError, OpResult, Output, action::finish, network::WAITS, sys::Moment,
-    },
+    ops::{Observed, Op, OpError, OpResult, Output, action::finish, network::WAITS, sys::Moment},
 };
 
 /// How often an op that wants a confirmation is asked whether it waits for one yet.
-const CONFIRM_POLL_MS: u64 = 200;
 
 impl Agent {
     /// Runs a request to its end and says how it ended.
@@ -157,11 +154,7 @@ impl Agent {
             .map_err(|error| OpError::new("write the node's journal", error.to_string()))?;
         self.sys.moment(step, Moment::Intended).await?;
         let finishing = finish(action, &*self.sys, differences);
-        let done = if op.nature().wants_confirmation {
-            self.confirmed(request, index, finishing).await?
-        } else {
-            finishing.await?
-        };
+        let done = finishing.await?;
         self.sys.moment(step, Moment::Applied).await?;
         // What serves a later op is not a change of the node.
         let outcome =
@@ -172,26 +165,6 @@ impl Agent {
     /// Whether the network is as it will be, and an op waits to hear that the node can be reached.
     pub(super) async fn waits_for_confirmation(&self) -> bool {
         self.sys.read(WAITS).await.is_ok_and(|file| file.is_some())
-    }
-
-    /// Asks for a confirmation as soon as the op has changed the network and waits for one.
-    async fn confirmed(
-        &self,
-        request: &RequestId,
-        index: u32,
-        finishing: impl Future<Output = OpResult<Done>>,
-    ) -> OpResult<Done> {
-        let asking = async {
-            while !self.waits_for_confirmation().await {
-                self.sys.sleep_ms(CONFIRM_POLL_MS).await;
-            }
-            self.emit(request, AgentEvent::ConfirmWanted { op: index });
-            std::future::pending::<()>().await;
-        };
-        match select(std::pin::pin!(finishing), std::pin::pin!(asking)).await {
-            Either::Left((done, _)) => done,
-            Either::Right(((), finishing)) => finishing.await,
-        }
     }
 
     async fn timed<T>(&self, op: &Op, work: impl Future<Output = OpResult<T>>) -> OpResult<T> {

@@ -314,22 +314,30 @@ impl Driver {
         let intent = Event::Intent { node, phase, request: request.clone(), ops: decisions };
         self.job.recorder.emit_durably(intent).await?;
         let mut heard = Heard::new(self, segment, &lane);
-        let confirmer = session.confirmer();
-        let mut confirmer = Some(confirmer);
+        let confirms = news::Sender::new(false);
+        let confirmed = confirms.subscribe();
+        // Tried from when the op begins: that the node waits for it would be said on a connection
+        // which a move to another address has cut by then.
+        let mut under_way = None;
+        let mut confirmer = Some(session.confirmer(confirms));
         let end = session
-            .apply(&request, ops, self.cancel.subscribe(), |told| {
-                if let Told::Event(AgentEvent::ConfirmWanted { .. }) = told {
-                    if let Some(confirming) = confirmer.take() {
-                        tokio::spawn(confirming);
+            .apply(&request, ops, self.cancel.subscribe(), confirmed, |told| {
+                if let Told::Event(AgentEvent::Started { op }) = told {
+                    reached.fetch_max(op, Ordering::Relaxed);
+                    let planned = self.planned(segment, segment.from + op as usize);
+                    if planned.op.nature().wants_confirmation
+                        && let Some(confirming) = confirmer.take()
+                    {
+                        under_way = Some(tokio::spawn(confirming));
                     }
-                } else {
-                    if let Told::Event(AgentEvent::Started { op }) = told {
-                        reached.fetch_max(op, Ordering::Relaxed);
-                    }
-                    heard.told(told);
                 }
+                heard.told(told);
             })
-            .await?;
+            .await;
+        if let Some(confirming) = under_way {
+            confirming.abort();
+        }
+        let end = end?;
         if let Some(failure) = heard.trouble {
             return Err(failure);
         }
@@ -397,7 +405,7 @@ impl<'a> Heard<'a> {
                     self.finished(op, outcome, elapsed_ms);
                 }
             }
-            Told::Event(AgentEvent::Started { .. } | AgentEvent::ConfirmWanted { .. }) => {}
+            Told::Event(AgentEvent::Started { .. }) => {}
         }
     }
 

@@ -25,6 +25,8 @@ const AWAY_MS: u64 = 6 * 60 * 1000;
 const ANSWER_MS: u64 = 60 * 1000;
 /// How long one waits for somebody who need not answer.
 const MENTION_MS: u64 = 2_000;
+/// How long the old connection may be silent after the node was reached at its new address.
+const SILENT_MS: u64 = 2_000;
 /// How often an op may lose its agent, or its node, before that is taken for its own doing.
 const MOST_LOSSES: u32 = 4;
 const FIRST_WAIT_MS: u64 = 500;
@@ -161,6 +163,7 @@ impl Session {
         request: &RequestId,
         ops: Vec<StepOp>,
         cancel: news::Receiver<bool>,
+        confirmed: news::Receiver<bool>,
         tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
         let message = |after, generation| ToAgent::Apply {
@@ -169,7 +172,7 @@ impl Session {
             after,
             ops: ops.clone(),
         };
-        self.follow(request, message, cancel, tell).await
+        self.follow(request, message, cancel, Some(confirmed), tell).await
     }
 
     /// Listens to a request of an earlier controller until its op ends; none follows it.
@@ -180,7 +183,7 @@ impl Session {
         tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
         let message = |after, _| ToAgent::Attach { request: request.clone(), after, stop: true };
-        self.follow(request, message, cancel, tell).await
+        self.follow(request, message, cancel, None, tell).await
     }
 
     async fn follow(
@@ -188,6 +191,7 @@ impl Session {
         request: &RequestId,
         message: impl Fn(u64, u64) -> ToAgent + Send,
         mut cancel: news::Receiver<bool>,
+        mut confirmed: Option<news::Receiver<bool>>,
         mut tell: impl FnMut(Told) + Send,
     ) -> Result<RequestEnd, Failure> {
         let mut after = 0;
@@ -203,7 +207,8 @@ impl Session {
                 }
                 tell(told);
             };
-            let ended = self.listen(request, &sent, &mut after, &mut cancel, &mut counting).await;
+            let lines = (&mut cancel, &mut confirmed);
+            let ended = self.listen(request, &sent, &mut after, lines, &mut counting).await;
             match ended {
                 Ok(Ok(end)) => return Ok(end),
                 Ok(Err(failure)) => return Err(failure.on(&self.node)),
@@ -247,9 +252,10 @@ impl Session {
         request: &RequestId,
         message: &ToAgent,
         after: &mut u64,
-        cancel: &mut news::Receiver<bool>,
+        (cancel, confirmed): (&mut news::Receiver<bool>, &mut Option<news::Receiver<bool>>),
         tell: &mut (impl FnMut(Told) + Send),
     ) -> Result<Result<RequestEnd, Failure>, FrameError> {
+        let clock = self.clock;
         let Some(wire) = &mut self.wire else { return Err(FrameError::Closed) };
         wire.send(encode(message)?).await?;
         let mut cancelled = false;
@@ -262,6 +268,10 @@ impl Session {
                     continue;
                 }
                 answer = next(wire) => answer?,
+                () = silent_since(confirmed, &clock) => {
+                    *confirmed = None;
+                    return Err(FrameError::Closed);
+                }
             };
             match answer {
                 FromAgent::Event { request: of, index, event } if of == *request => {
@@ -276,23 +286,36 @@ impl Session {
         }
     }
 
-    /// A connection of its own, to say that the node can be reached as it is now.
-    pub fn confirmer(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// A connection of its own, to say that the node can be reached where it is to be reached.
+    pub fn confirmer(&self, done: news::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
         let (connector, node, clock) = (self.connector.clone(), self.node.clone(), self.clock);
         async move {
             let deadline = clock.now_ms() + AWAY_MS;
             while clock.now_ms() < deadline {
-                if let Ok((mut wire, _)) = dial(&*connector, &node, &clock).await
+                let reached = connector.connect_home(&node).await;
+                if let Ok((mut wire, _)) = introduced(reached, &node, &clock).await
                     && let Ok(confirm) = encode(&ToAgent::Confirm)
                     && wire.send(confirm).await.is_ok()
                     && let Ok(FromAgent::Observed(_)) = next(&mut wire).await
                 {
+                    done.set(true);
                     return;
                 }
                 clock.sleep_ms(FIRST_WAIT_MS).await;
             }
         }
     }
+}
+
+/// Returns some time after the node was reached anew, unless something is heard before: where it
+/// has moved to another address, nothing more will come on the old connection, and TCP would take
+/// its time to say so.
+async fn silent_since(confirmed: &mut Option<news::Receiver<bool>>, clock: &Clock) {
+    match confirmed {
+        Some(confirmed) => wanted(confirmed).await,
+        None => std::future::pending().await,
+    }
+    clock.sleep_ms(SILENT_MS).await;
 }
 
 /// Returns when a cancellation is wanted; never, when whoever might want one is gone.
@@ -314,7 +337,15 @@ async fn dial(
     node: &NodeName,
     clock: &Clock,
 ) -> Result<(Wire<Box<dyn Stream>>, Welcome), ConnectError> {
-    let stream = connector.connect(node).await?;
+    introduced(connector.connect(node).await, node, clock).await
+}
+
+async fn introduced(
+    reached: Result<Box<dyn Stream>, ConnectError>,
+    node: &NodeName,
+    clock: &Clock,
+) -> Result<(Wire<Box<dyn Stream>>, Welcome), ConnectError> {
+    let stream = reached?;
     let greeted = clock.within(ANSWER_MS, greet(stream)).await;
     let lost = |why: String| ConnectError {
         failure: Box::new(Failure::new("reach the agent", why).on(node)),

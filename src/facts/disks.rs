@@ -46,7 +46,7 @@ pub enum Contents {
         fsid: String,
         at_gib: u32,
     },
-    /// A clearing that was cut off leaves no signature; the node's journal names the disk.
+    /// A clearing was cut off: its mark is still on the disk.
     HalfCleared,
 }
 

@@ -111,6 +111,10 @@ pub struct Networks {
     /// Leave it out where there is no Ceph port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceph: Option<CephNet>,
+    /// How long a node waits to be reached at its new address before it goes back to its old
+    /// network by itself. More, where a switch takes its time to let a port through.
+    #[serde(default = "defaults::confirm_s")]
+    pub confirm_s: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -480,6 +484,9 @@ pub(super) mod defaults {
     }
     pub fn api_port() -> u16 {
         6443
+    }
+    pub fn confirm_s() -> u32 {
+        60
     }
     pub fn mtu() -> u16 {
         1500

@@ -23,6 +23,7 @@ host = { packages = ["htop"], sysctls = { "vm.swappiness" = "10" }, journal_max 
 [network]
 lan = { cidr = "10.0.0.0/24", gateway = "10.0.0.1", dns = ["10.0.0.2"], ntp = ["t"], mtu = 1400, min_speed_mbps = 1 }
 ceph = { cidr = "10.3.0.0/24", mtu = 9000, min_speed_mbps = 2, carries = "replication" }
+confirm_s = 30
 [[node]]
 name = "a"
 os = "debian"

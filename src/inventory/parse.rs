@@ -31,7 +31,7 @@ tables! {
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
     Artifacts { dir = None }
     Ssh { user = None, port = None, config = None }
-    Networks { lan, ceph = None }
+    Networks { lan, ceph = None, confirm_s = defaults::confirm_s() }
     Lan {
         cidr,
         gateway,

@@ -241,7 +241,7 @@ impl Action for EndpointAnswers {
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
-        while !sys.prove(self.address, 576).await?.reachable {
+        while sys.prove(self.address, 576, false).await?.loss_percent == 100 {
             if sys.now_ms() >= deadline {
                 return Err(OpError::new(self.title(), "no answer").hint(
                     "on the control planes: `systemctl status keepalived`; else check the load balancer",

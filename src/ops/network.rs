@@ -21,6 +21,8 @@ pub struct Network {
     pub lan_mac: Mac,
     pub lan_address: Ipv4Addr,
     pub lan: Cidr,
+    /// Has to answer before the change counts as one that works.
+    pub gateway: Ipv4Addr,
     pub confirm_within_s: u32,
 }
 
@@ -42,6 +44,10 @@ impl Network {
             }
         }
         Ok(wrong)
+    }
+
+    async fn has_its_gateway(&self, sys: &dyn Sys) -> OpResult<bool> {
+        Ok(self.address_is_up(sys).await? && sys.who_has(self.gateway).await?.is_some())
     }
 
     async fn address_is_up(&self, sys: &dyn Sys) -> OpResult<bool> {
@@ -99,10 +105,8 @@ impl Action for Network {
             .hint("take it out with `slipway remove-node`, then `join-node` at the new address"));
         }
         sys.remove(WAITS).await?;
-        // An undo that is still armed from a cut run knows the older, working files: keep it.
-        if !sys.undo_is_armed().await? {
-            sys.arm_undo(&self.wrong(sys).await?, self.confirm_within_s).await?;
-        }
+        // One that is still armed from a cut run knows the older, working files, and keeps them.
+        sys.arm_undo(&self.wrong(sys).await?, self.confirm_within_s).await?;
         for (path, want) in &self.files {
             match want {
                 Some(text) => sys.write(path, text.as_bytes(), 0o644).await?,
@@ -110,22 +114,37 @@ impl Action for Network {
             }
         }
         sys.reload_network().await?;
-        sys.write(WAITS, b"", 0o600).await?;
         let deadline = sys.now_ms() + u64::from(self.confirm_within_s) * 1000;
+        let mut routed = false;
         while sys.undo_is_armed().await? && sys.now_ms() <= deadline {
+            // A connection from the same LAN would not notice that nothing else can be reached.
+            if !routed && self.has_its_gateway(sys).await? {
+                routed = true;
+                // Only now may anybody confirm.
+                sys.write(WAITS, b"", 0o600).await?;
+            }
             sys.sleep_ms(POLL_MS).await;
         }
         sys.remove(WAITS).await?;
         // Disarmed and as we wrote it: confirmed. Anything else is the undo's work, done or due.
         if sys.undo_is_armed().await? || !self.wrong(sys).await?.is_empty() {
+            let (why, hint) = if routed {
+                (
+                    format!("no connection to {} came", self.lan_address),
+                    "check the address, cabling and the port's MAC; the node is reached as before",
+                )
+            } else {
+                (
+                    format!("the gateway {} did not answer", self.gateway),
+                    "check `network.lan.gateway` in the inventory, and the cable; the node is reached as before",
+                )
+            };
+            let within = self.confirm_within_s;
             return Err(OpError::new(
                 self.title(),
-                format!(
-                    "no connection to {} came within {} s, so the node goes back to its old network",
-                    self.lan_address, self.confirm_within_s
-                ),
+                format!("{why} within {within} s, so the node goes back to its old network"),
             )
-            .hint("check gateway, cabling and the port's MAC; the node is reached as before"));
+            .hint(hint));
         }
         Ok(None)
     }
@@ -154,19 +173,42 @@ impl Action for LinkProof {
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         for peer in &self.peers {
-            let proof = sys.prove(*peer, self.mtu).await?;
+            let proof = sys.prove(*peer, self.mtu, self.min_mbps.is_some()).await?;
             let fail = |cause: String, hint: &str| {
                 Err(OpError::new(format!("prove the {} network to {peer}", self.network), cause)
                     .hint(hint)
                     .passing())
             };
-            if !proof.reachable {
-                return fail("no answer".into(), "check the cable and the switch port");
-            }
             if proof.port != self.port {
                 return fail(
                     format!("packets leave by {} instead of {}", proof.port, self.port),
                     "check the addresses and routes of both ports",
+                );
+            }
+            if proof.loss_percent == 100 {
+                return fail("no answer".into(), "check the cable and the switch port");
+            }
+            if proof.loss_percent > 0 {
+                return fail(
+                    format!("{} % of the packets are lost", proof.loss_percent),
+                    "check the cable and the switch port: a wire between neighbours loses nothing",
+                );
+            }
+            if proof.half_duplex {
+                return fail(
+                    format!("{} has agreed on half duplex with the switch", proof.port),
+                    "let both ends negotiate: one of them is set to a fixed speed",
+                );
+            }
+            if let (Some(min), Some(speed)) = (self.min_mbps, proof.speed_mbps)
+                && speed < min
+            {
+                return fail(
+                    format!(
+                        "{} has agreed on {speed} Mbit/s with the switch, with {min} wanted",
+                        proof.port
+                    ),
+                    "check the cable: a pair that is broken negotiates a lower speed",
                 );
             }
             if proof.path_mtu < self.mtu {
@@ -178,11 +220,12 @@ impl Action for LinkProof {
                     "enable jumbo frames on the switch, or lower `mtu` in the inventory",
                 );
             }
-            if let Some(min) = self.min_mbps
-                && proof.mbps < min / 2
+            // Both neighbours prove at the same time, and share the wire.
+            if let (Some(min), Some(mbps)) = (self.min_mbps, proof.mbps)
+                && mbps < min / 3
             {
                 return fail(
-                    format!("{} Mbit/s, with {min} wanted", proof.mbps),
+                    format!("{mbps} Mbit/s get through, with {min} wanted"),
                     "check the cable: a pair that is broken negotiates a lower speed",
                 );
             }

@@ -235,12 +235,18 @@ pub trait Disks: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
     pub to: Ipv4Addr,
-    pub reachable: bool,
-    /// Largest packet that passed with DF set.
-    pub path_mtu: u16,
-    pub mbps: u32,
     /// The port that the packets left by.
     pub port: String,
+    /// What the port has agreed on with the switch; None where it does not say.
+    pub speed_mbps: Option<u32>,
+    pub half_duplex: bool,
+    /// None of a hundred: all got through. A hundred: nobody there.
+    pub loss_percent: u8,
+    pub latency_us: u32,
+    /// Largest packet that passed with DF set.
+    pub path_mtu: u16,
+    /// Both ways at the same time, this much each; None where it was not measured.
+    pub mbps: Option<u32>,
 }
 
 #[async_trait]
@@ -248,7 +254,8 @@ pub trait Net: Send + Sync {
     async fn links(&self) -> SysResult<Vec<Link>>;
     /// Makes networkd take up its files. Whatever is armed undoes it unless it is confirmed.
     async fn reload_network(&self) -> SysResult<()>;
-    /// Arms the persistent undo: these files come back, in that shape, unless disarmed in time.
+    /// Arms the persistent undo: these files come back, in that shape, unless disarmed in time. One
+    /// that is armed keeps the older files that it has, and only gets its time anew.
     async fn arm_undo(
         &self,
         files: &BTreeMap<String, Option<String>>,
@@ -256,8 +263,8 @@ pub trait Net: Send + Sync {
     ) -> SysResult<()>;
     async fn undo_is_armed(&self) -> SysResult<bool>;
     async fn disarm_undo(&self) -> SysResult<()>;
-    /// Sends what proves a path: reachability, MTU, throughput.
-    async fn prove(&self, to: Ipv4Addr, mtu: u16) -> SysResult<Proof>;
+    /// Sends what proves a path: loss, latency, packet size and, if asked for, throughput.
+    async fn prove(&self, to: Ipv4Addr, mtu: u16, throughput: bool) -> SysResult<Proof>;
     /// Who answers for an address on the LAN, by MAC.
     async fn who_has(&self, address: Ipv4Addr) -> SysResult<Option<crate::names::Mac>>;
     async fn resolve(&self, host: &str) -> SysResult<Option<Ipv4Addr>>;

@@ -17,6 +17,7 @@ pub(super) fn furnish(world: &mut World, inventory: &Inventory) {
     if world.machines.is_empty() {
         world.seed = sim.seed;
     }
+    world.router = Some(inventory.network.lan.gateway);
     for (n, node) in inventory.nodes.iter().enumerate() {
         if !world.machines.contains_key(&node.name) {
             let machine = machine(inventory, node, n, world.seed);

@@ -37,6 +37,11 @@ fn unreachable(node: &NodeName, why: &str, passing: bool) -> ConnectError {
 
 #[async_trait]
 impl Connector for SimConnector {
+    /// A simulated node has one address at a time, and answers at no other.
+    async fn connect_home(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
+        self.connect(node).await
+    }
+
     /// Simulated releases are installed out of nothing.
     async fn bring(&self, _: &NodeName, _: &[Parcel], _: &Sent) -> Result<(), ConnectError> {
         Ok(())

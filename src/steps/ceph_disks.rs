@@ -51,9 +51,26 @@ pub fn blank(scene: &Scene, node: &Node, serial: &Serial) -> Result<Draft, Refus
     }
 }
 
+/// All disks of a node that were refused, as one: nobody wants to hear of the next one only when the
+/// first has been answered for.
+fn all(refused: Vec<Refused>) -> Option<Refused> {
+    let several = refused.len() > 1;
+    let mut refused = refused.into_iter();
+    let mut first = refused.next()?;
+    if several {
+        first.what = "leave its Ceph disks blank".into();
+    }
+    for other in refused {
+        first.causes.extend(other.causes);
+        let hints = first.hint.take().into_iter().chain(other.hint);
+        first.hint = Some(hints.collect::<Vec<_>>().join("; "));
+    }
+    Some(first)
+}
+
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let facts = known::facts_of(scene, node)?;
-    let mut drafts = Vec::new();
+    let (mut drafts, mut refused) = (Vec::new(), Vec::new());
     for serial in &node.disks.ceph {
         let disk = facts.disk(serial);
         let approved = approval(scene, serial, disk) != Approval::default();
@@ -63,7 +80,13 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         if is_the_clusters && !approved {
             continue;
         }
-        drafts.push(blank(scene, node, serial)?);
+        match blank(scene, node, serial) {
+            Ok(draft) => drafts.push(draft),
+            Err(failure) => refused.push(failure),
+        }
     }
-    Ok(drafts)
+    match all(refused) {
+        Some(failure) => Err(failure),
+        None => Ok(drafts),
+    }
 }

@@ -91,13 +91,9 @@ pub struct Step {
     pub decide: fn(&Scene, &Node) -> Decision,
 }
 
-/// What this build cannot do on real machines yet: the last two issues' worth of disks, networks and
-/// Kubernetes, and whatever needs a release file to be brought to the node first. The simulated fleet
-/// does all of it.
+/// What this build cannot do on real machines yet: Kubernetes itself, and what comes after it. The
+/// simulated fleet does all of it.
 const SIMULATED_ONLY: &[&str] = &[
-    "network",
-    "link-proof",
-    "ceph-disks",
     "kube-binaries",
     "kubelet",
     "images",
@@ -122,7 +118,6 @@ const SIMULATED_ONLY: &[&str] = &[
     "reset-node",
     "forget-node",
     "reset-host",
-    "clear-disks",
 ];
 
 impl Step {

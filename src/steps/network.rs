@@ -156,7 +156,8 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
                 lan_mac: node.lan.mac,
                 lan_address: node.lan.address,
                 lan: networks.lan.cidr,
-                confirm_within_s: 60,
+                gateway: networks.lan.gateway,
+                confirm_within_s: networks.confirm_s,
             },
         ),
         // Only now: whichever of them holds the connection must hold it until ours is proven.

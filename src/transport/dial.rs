@@ -124,12 +124,22 @@ pub async fn configured(host: &str, options: &Options) -> Result<HostConfig, Con
     Ok(found)
 }
 
-/// Reaches a node at either of its addresses, and logs in.
+/// At which of its addresses a node is to be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Where it answers: at the address that it will have, or at today's.
+    Either,
+    /// At the address that it will have, to prove that it has it.
+    Home,
+}
+
+/// Reaches a node, and logs in.
 pub async fn dial(
     way: &Way,
     config: &HostConfig,
     keys: &Keys,
     options: &Options,
+    at: At,
 ) -> Result<Line, ConnectError> {
     let port = way.port.or(config.port).unwrap_or(22);
     let user = way.user.clone().or_else(|| config.user.clone()).unwrap_or_else(|| USER.into());
@@ -138,6 +148,9 @@ pub async fn dial(
         hosts.push(config.hostname.clone());
     }
     let mut names: Vec<String> = hosts.clone();
+    if at == At::Home {
+        hosts.truncate(1);
+    }
     names.extend(config.host_key_alias.clone());
     names.push(way.subject.clone());
     let mut names: Vec<String> = names.iter().map(|n| lookup_name(n, port)).collect();

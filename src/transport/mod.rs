@@ -59,6 +59,9 @@ pub trait Connector: Send + Sync {
     /// A new connection to the node's agent, which is started if it does not run.
     async fn connect(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError>;
 
+    /// The same, at the address that the node is to have in the end, and at no other.
+    async fn connect_home(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError>;
+
     /// Brings what the node does not have yet, on a connection of its own: bulk would stall the
     /// agent's. `sent` hears of each file that went over.
     async fn bring(

@@ -9,7 +9,7 @@ use super::{
     ConnectError, Connector, Parcel, Sent, Stream,
     auth::Keys,
     config::HostConfig,
-    dial::{Line, Options, Way, configured, dial},
+    dial::{At, Line, Options, Way, configured, dial},
     launch::launch,
     push::{Image, push_parcel},
     replay::Replay,
@@ -48,18 +48,18 @@ impl SshConnector {
         })
     }
 
-    async fn dial(&self, node: &NodeName) -> Result<Line, ConnectError> {
+    async fn dial(&self, node: &NodeName, at: At) -> Result<Line, ConnectError> {
         let Some((way, config)) = self.ways.get(node) else {
             let failure = Failure::new("connect", "the inventory says no way to it");
             return Err(ConnectError { failure: Box::new(failure), passing: false });
         };
         let config = config.get_or_try_init(|| configured(&way.subject, &self.options)).await?;
-        dial(way, config, &self.keys, &self.options).await
+        dial(way, config, &self.keys, &self.options, at).await
     }
 
-    async fn reach(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
+    async fn reach(&self, node: &NodeName, at: At) -> Result<Box<dyn Stream>, ConnectError> {
         // The hash is made while the network is waited for.
-        let (line, image) = tokio::join!(self.dial(node), self.image());
+        let (line, image) = tokio::join!(self.dial(node, at), self.image());
         let launched = launch(line?, &*image?, &self.sudo, &self.options.ask).await;
         let remote = launched.map_err(broken)?;
         // Whoever greets the agent wants to hear it speak from the beginning.
@@ -81,7 +81,11 @@ fn on(node: &NodeName, mut error: ConnectError) -> ConnectError {
 #[async_trait]
 impl Connector for SshConnector {
     async fn connect(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
-        self.reach(node).await.map_err(|error| on(node, error))
+        self.reach(node, At::Either).await.map_err(|error| on(node, error))
+    }
+
+    async fn connect_home(&self, node: &NodeName) -> Result<Box<dyn Stream>, ConnectError> {
+        self.reach(node, At::Home).await.map_err(|error| on(node, error))
     }
 
     async fn bring(
@@ -90,7 +94,7 @@ impl Connector for SshConnector {
         parcels: &[Parcel],
         sent: &Sent,
     ) -> Result<(), ConnectError> {
-        let line = self.dial(node).await.map_err(|error| on(node, error))?;
+        let line = self.dial(node, At::Either).await.map_err(|error| on(node, error))?;
         let shell = Shell { line: &line, sudo: &self.sudo, ask: &self.options.ask };
         for parcel in parcels {
             match push_parcel(&shell, parcel).await {

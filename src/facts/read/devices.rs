@@ -91,6 +91,87 @@ fn gather(device: &Device, disk: &mut Disk, top: bool) {
     }
 }
 
+#[derive(Debug, Deserialize)]
+struct Signatures {
+    #[serde(default)]
+    signatures: Vec<Signature>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Signature {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    label: Option<String>,
+}
+
+/// What `wipefs --json` finds on a device; it prints nothing where there is nothing.
+pub fn signatures(json: &str) -> Result<Vec<Contents>, String> {
+    if json.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let found: Signatures =
+        serde_json::from_str(json).map_err(|e| format!("wipefs' output: {e}"))?;
+    let one = |s: Signature| {
+        let kind = s.kind.unwrap_or_else(|| "unknown".into());
+        match kind.as_str() {
+            "gpt" | "PMBR" => Contents::PartitionTable { kind: "gpt".into(), partitions: 0 },
+            "dos" => Contents::PartitionTable { kind: "mbr".into(), partitions: 0 },
+            other => contents(other, s.label.as_ref())
+                .unwrap_or_else(|| Contents::Member { kind: other.into() }),
+        }
+    };
+    let mut all: Vec<Contents> = found.signatures.into_iter().map(one).collect();
+    // A table and its copy, a superblock and its copy.
+    let mut seen = Vec::new();
+    all.retain(|c| {
+        !seen.contains(c) && {
+            seen.push(c.clone());
+            true
+        }
+    });
+    Ok(all)
+}
+
+/// What sits on a disk, and has to go before the disk can: dm, LVM, md.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub name: String,
+    pub kind: String,
+    /// Another disk that it lies on.
+    pub also_on: Option<String>,
+}
+
+/// Everything that holds a disk, what is on top first.
+pub fn holders(json: &str, kernel_name: &str) -> Result<Vec<Holder>, String> {
+    let listing: Listing =
+        serde_json::from_str(json).map_err(|e| format!("lsblk's output: {e}"))?;
+    let is_holder = |d: &Device| !matches!(d.kind.as_str(), "part" | "disk");
+    let (mine, others): (Vec<&Device>, Vec<&Device>) =
+        listing.blockdevices.iter().partition(|d| d.name == kernel_name);
+    let elsewhere = |name: &str| {
+        others
+            .iter()
+            .find(|disk| below(disk).iter().any(|d| d.name == name))
+            .map(|d| d.name.clone())
+    };
+    let mut found: Vec<Holder> = Vec::new();
+    for device in mine.iter().flat_map(|disk| below(disk)).filter(|d| is_holder(d)) {
+        // One that lies on two partitions of the disk is listed under each.
+        if found.iter().all(|h| h.name != device.name) {
+            let (name, kind) = (device.name.clone(), device.kind.clone());
+            found.push(Holder { also_on: elsewhere(&name), name, kind });
+        }
+    }
+    Ok(found)
+}
+
+/// All devices below one, the farthest first.
+fn below(device: &Device) -> Vec<&Device> {
+    let mut all: Vec<&Device> = device.children.iter().flat_map(below).collect();
+    all.extend(&device.children);
+    all
+}
+
 fn contents(fstype: &str, label: Option<&String>) -> Option<Contents> {
     let member = |kind: &str| Some(Contents::Member { kind: kind.into() });
     match fstype {
@@ -160,6 +241,33 @@ mod tests {
         }
         let odd = "{\"blockdevices\": [{\"name\":\"sda\",\"type\":\"disk\",\"serial\":\"/dev/x\",\"wwn\":null,\"model\":null,\"size\":null,\"fstype\":null,\"label\":null,\"pttype\":null,\"mountpoints\":[null]}]}";
         assert_eq!(disks(odd).unwrap(), []);
+    }
+
+    #[test]
+    fn signatures_that_udev_has_not_seen() {
+        let json = r#"{"signatures":[{"device":"vdb","offset":"0x200","type":"gpt","uuid":"x","label":null},{"device":"vdb","offset":"0x1fe","type":"PMBR","uuid":null,"label":null},{"device":"vdb","offset":"0x438","type":"ext4","uuid":"y","label":"photos"},{"device":"vdb","offset":"0x0","type":"ceph_bluestore","uuid":null,"label":null}]}"#;
+        let found: Vec<String> =
+            signatures(json).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["empty gpt", "ext4 \"photos\"", "ceph_bluestore member"]);
+        assert_eq!(signatures("").unwrap(), []);
+        assert!(signatures("rubbish").is_err());
+    }
+
+    #[test]
+    fn holders_go_from_the_top() {
+        let found = holders(ARCH, "nvme2n1").unwrap();
+        let photos = Holder { name: "vg0-photos".into(), kind: "lvm".into(), also_on: None };
+        assert!(found.is_empty() || found == [photos], "{found:?}");
+        let json = r#"{"blockdevices":[
+            {"name":"a","type":"disk","children":[{"name":"a1","type":"part","children":[
+                {"name":"md0","type":"raid1","children":[{"name":"luks","type":"crypt"}]}]}]},
+            {"name":"b","type":"disk","children":[{"name":"b1","type":"part","children":[
+                {"name":"md0","type":"raid1","children":[{"name":"luks","type":"crypt"}]}]}]}]}"#;
+        let found = holders(json, "a").unwrap();
+        let names: Vec<&str> = found.iter().map(|h| h.name.as_str()).collect();
+        assert_eq!(names, ["luks", "md0"]);
+        assert!(found.iter().all(|h| h.also_on.as_deref() == Some("b")));
+        assert_eq!(holders(json, "c").unwrap(), []);
     }
 
     #[test]

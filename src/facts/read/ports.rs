@@ -93,6 +93,18 @@ pub fn listens(proc_net_tcp: &str, port: u16) -> bool {
 }
 
 #[derive(Debug, Deserialize)]
+struct Route {
+    #[serde(default)]
+    dev: String,
+}
+
+/// The port that packets to somewhere leave by, from `ip -j route get`; empty where there is no way.
+pub fn leaves_by(json: &str) -> String {
+    let routes: Vec<Route> = serde_json::from_str(json).unwrap_or_default();
+    routes.into_iter().next().map(|r| r.dev).unwrap_or_default()
+}
+
+#[derive(Debug, Deserialize)]
 struct Neighbour {
     dst: String,
     lladdr: Option<String>,
@@ -148,6 +160,14 @@ mod tests {
         assert!(listens(proc, 22));
         assert!(!listens(proc, 6443), "connected, not listening");
         assert!(!listens(proc, 80));
+    }
+
+    #[test]
+    fn ways() {
+        let json = r#"[{"dst":"10.0.0.9","dev":"ceph0","prefsrc":"10.0.0.1","flags":[],"uid":0,"cache":[]}]"#;
+        assert_eq!(leaves_by(json), "ceph0");
+        assert_eq!(leaves_by("RTNETLINK answers: Network is unreachable"), "");
+        assert_eq!(leaves_by("[]"), "");
     }
 
     #[test]

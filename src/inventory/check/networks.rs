@@ -98,6 +98,16 @@ fn sizes(inventory: &Inventory, f: &mut Findings<'_>) {
 }
 
 fn lan(inventory: &Inventory, f: &mut Findings<'_>) {
+    let confirm_s = inventory.network.confirm_s;
+    if !(10..=600).contains(&confirm_s) {
+        f.add(
+            Finding::error(
+                "network.confirm_s",
+                format!("a node cannot wait {confirm_s} s to be reached anew"),
+            )
+            .hint("between 10 and 600 seconds; 60 when it is left out"),
+        );
+    }
     let lan = &inventory.network.lan;
     inside(
         f,

@@ -59,9 +59,13 @@ impl Disks for FakeSys {
             disk.cleared = true;
             disk.held_by.clear();
             match part {
-                ClearPart::Holders => {}
+                ClearPart::Holders => {
+                    if !disk.contents.contains(&Contents::HalfCleared) {
+                        disk.contents.push(Contents::HalfCleared);
+                    }
+                }
                 ClearPart::Signatures => {
-                    disk.contents.retain(|c| matches!(c, Contents::Osd { .. }));
+                    disk.contents.retain(|c| matches!(c, Contents::Osd { at_gib: 1.., .. }));
                     disk.contents.push(Contents::HalfCleared);
                 }
                 ClearPart::OsdLabels => {
@@ -87,6 +91,8 @@ impl Disks for FakeSys {
             .await)
     }
 }
+
+const ROUTER_MAC: &str = "02:00:00:00:00:01";
 
 fn owner_of(world: &World, address: Ipv4Addr, now_ms: u64) -> Option<&NodeName> {
     world.machines.iter().find(|(_, m)| m.is_up(now_ms) && m.has_address(address)).map(|(n, _)| n)
@@ -127,7 +133,9 @@ impl Net for FakeSys {
     ) -> SysResult<()> {
         self.act("arm-undo", 60, |world, node, now_ms| {
             let until_ms = now_ms + u64::from(within_s) * 1000;
-            world.machine(node).undo = Some(Undo { files: files.clone(), until_ms });
+            let undo = &mut world.machine(node).undo;
+            let files = undo.take().map_or_else(|| files.clone(), |older| older.files);
+            *undo = Some(Undo { files, until_ms });
             Ok(())
         })
         .await
@@ -145,7 +153,7 @@ impl Net for FakeSys {
         .await
     }
 
-    async fn prove(&self, to: Ipv4Addr, mtu: u16) -> SysResult<Proof> {
+    async fn prove(&self, to: Ipv4Addr, mtu: u16, throughput: bool) -> SysResult<Proof> {
         self.cell.clock.sleep_ms(300).await;
         let now_ms = self.cell.now_ms();
         Ok(self
@@ -172,11 +180,15 @@ impl Net for FakeSys {
                 let near_mtu = via.map_or(0, |p| p.mtu);
                 Proof {
                     to,
-                    reachable: target.is_some() || served,
+                    loss_percent: if target.is_some() || served { 0 } else { 100 },
+                    latency_us: 200,
+                    speed_mbps: via.map(|p| p.speed_mbps),
+                    half_duplex: false,
                     path_mtu: mtu.min(near_mtu).min(far.map_or(near_mtu, |p| p.mtu)),
-                    mbps: via
-                        .map_or(0, |p| p.speed_mbps * 94 / 100)
-                        .min(far.map_or(u32::MAX, |p| p.speed_mbps)),
+                    mbps: throughput.then(|| {
+                        via.map_or(0, |p| p.speed_mbps * 94 / 100)
+                            .min(far.map_or(u32::MAX, |p| p.speed_mbps))
+                    }),
                     port: via
                         .and_then(|p| m.ram.port_names.get(&p.mac).cloned())
                         .unwrap_or_default(),
@@ -189,6 +201,9 @@ impl Net for FakeSys {
         let now_ms = self.cell.now_ms();
         Ok(self
             .look(|_, world| {
+                if world.router == Some(address) {
+                    return ROUTER_MAC.parse().ok();
+                }
                 let owner = owner_of(world, address, now_ms)?;
                 world.machines.get(owner)?.ports.first().map(|p| p.mac)
             })

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -34,6 +35,9 @@ pub struct World {
     pub made: u64,
     /// What the inventory last said of each disk.
     pub told: BTreeMap<String, String>,
+    /// Who answers as the LAN's gateway, besides the machines.
+    #[serde(default)]
+    pub router: Option<Ipv4Addr>,
     /// How often each fault has struck.
     pub struck: BTreeMap<String, u32>,
     /// The operator takes the cluster down: its quorum may go.
@@ -58,6 +62,7 @@ impl World {
             violations: self.violations.clone(),
             made: self.made,
             told: self.told.clone(),
+            router: self.router,
             struck: self.struck.clone(),
             teardown: self.teardown,
         }

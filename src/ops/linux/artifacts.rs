@@ -31,6 +31,10 @@ impl Artifacts for Linux {
         let archive = self.path(&brought(true)).exists();
         let from = brought(archive);
         if !self.path(&from).exists() {
+            // It went when the release had come to its place.
+            if self.path(&complete(name, version)).exists() {
+                return Ok(());
+            }
             return Err(SysError::other(format!("{name} {version} was not brought to this node"))
                 .hint("run the same command again: it plans anew, and brings what is missing"));
         }

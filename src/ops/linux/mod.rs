@@ -8,12 +8,15 @@
 )]
 
 mod artifacts;
+mod clearing;
 pub mod command;
 mod disks;
+mod echo;
 mod files;
 mod kernel;
 mod kube;
 mod net;
+mod network;
 mod packages;
 mod time;
 mod units;
