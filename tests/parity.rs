@@ -20,10 +20,11 @@ use slipway::{
     ops::{
         Observed, Op,
         accounts::User,
-        checks::{HostFit, Identity, PortsFree},
+        checks::{ClockFit, HostFit, Identity, PortsFree},
         fake::{World, WorldCell},
         files::{Absent, Directory, File, HostsBlock},
         host::{Hostname, Modules, NoSwap, RebootForKernel, Sysctls},
+        network::AddressFree,
         packages::{Artifact, Packages, UpdateOs},
         pacman::PacmanIgnores,
         units::{Unit, UnitOff},
@@ -180,6 +181,14 @@ fn scripts() -> Vec<Script> {
                     cgroup: 1,
                 }
                 .into(),
+            ],
+        ),
+        script(
+            "clock and neighbours",
+            vec![],
+            vec![
+                ClockFit { wait_s: 30 }.into(),
+                AddressFree { address: "10.77.0.199".parse().unwrap(), ours: vec![] }.into(),
             ],
         ),
         // The host has both versions lying ready; the simulated machine has everything.

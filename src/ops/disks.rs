@@ -20,6 +20,10 @@ pub struct Approval {
     pub osd_fsid: Option<String>,
 }
 
+/// How a refusal that an operator may lift says so; the flag follows.
+pub const WIPE_HINT: &str = "if what is on it may be lost for ever: ";
+pub const OSD_HINT: &str = "if that OSD may be lost for ever: ";
+
 /// What the guard says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -80,7 +84,7 @@ pub fn guard(
             };
             return refused(
                 format!("{serial} holds a Ceph OSD of {fsid}, {state}: {}", disk.evidence()),
-                &format!("if that OSD may be lost for ever: --destroy-osd {serial}={fsid}"),
+                &format!("{OSD_HINT}--destroy-osd {serial}={fsid}"),
             );
         }
         return Verdict::Clear { evidence: disk.evidence() };
@@ -94,7 +98,7 @@ pub fn guard(
     match &approval.shown {
         None => refused(
             format!("{serial} is not blank: {}", disk.evidence()),
-            &format!("if what is on it may be lost for ever: --wipe-disk {serial}"),
+            &format!("{WIPE_HINT}--wipe-disk {serial}"),
         ),
         Some(shown) if *shown == disk.evidence() || (half_cleared && disk.is_rest_of(shown)) => {
             Verdict::Clear { evidence: disk.evidence() }

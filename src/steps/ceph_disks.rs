@@ -8,7 +8,7 @@ use crate::{
     facts::Disk,
     inventory::Node,
     names::Serial,
-    ops::disks::{Approval, BlankDisk, Verdict, guard},
+    ops::disks::{Approval, BlankDisk, OSD_HINT, Verdict, WIPE_HINT, guard},
 };
 
 use super::{
@@ -60,11 +60,25 @@ fn all(refused: Vec<Refused>) -> Option<Refused> {
     if several {
         first.what = "leave its Ceph disks blank".into();
     }
+    let mut hints: Vec<String> = first.hint.take().into_iter().collect();
     for other in refused {
         first.causes.extend(other.causes);
-        let hints = first.hint.take().into_iter().chain(other.hint);
-        first.hint = Some(hints.collect::<Vec<_>>().join("; "));
+        hints.extend(other.hint);
     }
+    // The same advice for several disks is given once, with all their flags.
+    let flags = |advice: &str| -> Vec<&str> {
+        hints.iter().filter_map(|h| h.strip_prefix(advice)).collect()
+    };
+    let mut said: Vec<String> = [WIPE_HINT, OSD_HINT]
+        .into_iter()
+        .map(|advice| (advice, flags(advice)))
+        .filter(|(_, flags)| !flags.is_empty())
+        .map(|(advice, flags)| format!("{advice}{}", flags.join(" ")))
+        .collect();
+    let known = |h: &&String| h.starts_with(WIPE_HINT) || h.starts_with(OSD_HINT);
+    said.extend(hints.iter().filter(|h| !known(h)).cloned());
+    said.dedup();
+    first.hint = (!said.is_empty()).then(|| said.join("; "));
     Some(first)
 }
 

@@ -83,7 +83,8 @@ pub type Came = Option<Outcome>;
 
 impl Fleet {
     pub fn fresh(inventory: Inventory, seed: u64) -> Self {
-        let mut world = World { seed, ..World::default() };
+        let mut world =
+            World { seed, router: Some(inventory.network.lan.gateway), ..World::default() };
         for (n, node) in inventory.nodes.iter().enumerate() {
             world.machines.insert(node.name.clone(), machine(&inventory, node, n, seed));
         }

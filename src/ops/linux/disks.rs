@@ -26,6 +26,9 @@ use crate::{
 
 const GIB: u64 = 1 << 30;
 const SECTOR: u64 = 512;
+/// How long udev may take to notice that a disk was closed.
+const FLICKER: std::time::Duration = std::time::Duration::from_millis(200);
+const MOST_LOOKS: u32 = 5;
 const IN_USE: &str = "something in the kernel";
 
 /// What of Ceph lies on a disk, and whether a clearing was cut off. A disk that cannot be read is
@@ -64,6 +67,24 @@ fn is_claimed(path: &Path) -> bool {
 }
 
 impl Linux {
+    async fn look(&self) -> SysResult<Vec<Disk>> {
+        let mut disks = devices::disks(&self.listing().await?).map_err(SysError::other)?;
+        for disk in disks.iter_mut().filter(|d| !d.is_os) {
+            let path = self.path("/dev").join(&disk.kernel_name);
+            disk.contents.extend(labels(&path, disk.size_bytes));
+            if disk.mounted.is_empty() && disk.held_by.is_empty() && is_claimed(&path) {
+                disk.mounted.push(IN_USE.into());
+            }
+            // lsblk goes by what udev has seen. Of a disk that seems blank, the disk itself is asked.
+            if disk.contents.is_empty() {
+                let asked = Command::new("wipefs").args(["--json", "--no-act"]);
+                let asked = asked.arg(path.to_string_lossy()).done().await?;
+                disk.contents = devices::signatures(&asked.stdout).map_err(SysError::other)?;
+            }
+        }
+        Ok(disks)
+    }
+
     async fn listing(&self) -> SysResult<String> {
         let asked = Command::new("lsblk").args(["-J", "-b", "-o", devices::COLUMNS]).done().await?;
         Ok(asked.stdout)
@@ -164,6 +185,14 @@ impl Linux {
     }
 }
 
+/// Whenever a disk that was open for writing is closed, udev looks at it anew, and takes its
+/// partitions away for a moment: until it has done so, nothing can be said of the disk.
+async fn settle() {
+    tokio::time::sleep(FLICKER).await;
+    // Where there is no udev, nothing has to settle.
+    let _ = Command::new("udevadm").args(["settle", "--timeout=20"]).run().await;
+}
+
 fn failed(serial: &Serial) -> impl Fn(io::Error) -> SysError + use<> {
     let serial = serial.clone();
     move |e| {
@@ -176,21 +205,21 @@ fn failed(serial: &Serial) -> impl Fn(io::Error) -> SysError + use<> {
 #[async_trait]
 impl Disks for Linux {
     async fn disks(&self) -> SysResult<Vec<Disk>> {
-        let mut disks = devices::disks(&self.listing().await?).map_err(SysError::other)?;
-        for disk in disks.iter_mut().filter(|d| !d.is_os) {
-            let path = self.path("/dev").join(&disk.kernel_name);
-            disk.contents.extend(labels(&path, disk.size_bytes));
-            if disk.mounted.is_empty() && disk.held_by.is_empty() && is_claimed(&path) {
-                disk.mounted.push(IN_USE.into());
+        let mut found = self.look().await?;
+        // One that is being cleared was open a moment ago: looked at until it stays the same.
+        for _ in 0..MOST_LOOKS {
+            if found.iter().all(|d| !d.contents.contains(&Contents::HalfCleared)) {
+                break;
             }
-            // lsblk goes by what udev has seen. Of a disk that seems blank, the disk itself is asked.
-            if disk.contents.is_empty() {
-                let asked = Command::new("wipefs").args(["--json", "--no-act"]);
-                let asked = asked.arg(path.to_string_lossy()).done().await?;
-                disk.contents = devices::signatures(&asked.stdout).map_err(SysError::other)?;
+            settle().await;
+            let again = self.look().await?;
+            let same = again == found;
+            found = again;
+            if same {
+                break;
             }
         }
-        Ok(disks)
+        Ok(found)
     }
 
     async fn clear_disk(&self, serial: &Serial, evidence: &str, part: ClearPart) -> SysResult<()> {
@@ -203,7 +232,9 @@ impl Disks for Linux {
                 let path = self.device(&disk);
                 let exclusive = Exclusive::open(&path, disk.size_bytes).map_err(&fail)?;
                 self.still_held(serial, &disk).await?;
-                blocking(move || exclusive.mark().map_err(fail)).await
+                blocking(move || exclusive.mark().map_err(fail)).await?;
+                settle().await;
+                Ok(())
             }
             ClearPart::Signatures => {
                 let (exclusive, disk) = self.exclusive(serial, evidence).await?;
@@ -212,12 +243,14 @@ impl Disks for Linux {
                 // The kernel and udev forget the partitions. Both may have done so by themselves.
                 let device = self.device(&disk).to_string_lossy().into_owned();
                 let _ = Command::new("partx").args(["--delete"]).arg(&device).run().await;
-                let _ = Command::new("udevadm").args(["settle", "--timeout=20"]).run().await;
+                settle().await;
                 Ok(())
             }
             ClearPart::OsdLabels => {
                 let (exclusive, _) = self.exclusive(serial, evidence).await?;
-                blocking(move || exclusive.osd_labels().map_err(fail)).await
+                blocking(move || exclusive.osd_labels().map_err(fail)).await?;
+                settle().await;
+                Ok(())
             }
             ClearPart::Discard => {
                 let (exclusive, disk) = self.exclusive(serial, evidence).await?;
@@ -239,7 +272,7 @@ impl Disks for Linux {
                     }
                 };
                 blocking(move || exclusive.finish(flush).map_err(fail)).await?;
-                let _ = Command::new("udevadm").args(["settle", "--timeout=20"]).run().await;
+                settle().await;
                 Ok(())
             }
         }
