@@ -13,8 +13,6 @@ use crate::{
     ops::{Observed, Op, OpError, OpResult, Output, action::finish, network::WAITS, sys::Moment},
 };
 
-/// How often an op that wants a confirmation is asked whether it waits for one yet.
-
 impl Agent {
     /// Runs a request to its end and says how it ended.
     pub(super) async fn run(self: Arc<Self>, request: RequestId, ops: Vec<StepOp>) {

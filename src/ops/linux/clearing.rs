@@ -163,7 +163,11 @@ fn label_places() -> impl Iterator<Item = (u64, u64)> {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests make files")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests make files, and print their figures"
+)]
 mod tests {
     use std::fs;
 
