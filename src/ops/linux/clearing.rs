@@ -23,7 +23,7 @@ pub const MARK: &[u8] = b"slipway: this disk is being cleared\n";
 const BLOCK: u64 = 4 * KIB;
 /// What every signature that libblkid knows lies in, from either end: partition tables, LVM, md,
 /// ZFS' four labels, filesystems.
-const END: u64 = 16 * MIB;
+const END: u64 = 4 * MIB;
 /// Of a partition, whose filesystem nobody shall find again when the same table is made anew.
 const PART_END: u64 = MIB;
 /// Btrfs' copies of its superblock; nothing else keeps any so far from the ends.

@@ -143,11 +143,8 @@ impl Linux {
     /// stays what it is.
     async fn exclusive(&self, serial: &Serial, evidence: &str) -> SysResult<(Exclusive, Disk)> {
         let disk = self.still(serial, evidence).await?;
-        let path = self.device(&disk);
-        let exclusive = Exclusive::open(&path, disk.size_bytes).map_err(|e| {
-            SysError::other(format!("cannot have {serial} for itself: {e}"))
-                .hint("something on the node uses it: `lsblk`, `fuser -v` and `dmsetup ls` there")
-        })?;
+        // What was taken down may be up again: udev puts arrays and volumes together that it sees.
+        let exclusive = self.freed(&disk).await?;
         // Under its name of today, which is its name for as long as we hold it.
         let again = self.still_held(serial, &disk).await?;
         Ok((exclusive, again))
@@ -161,6 +158,21 @@ impl Linux {
         disks.into_iter().find(same).ok_or_else(|| {
             SysError::other(format!("{serial} was swapped just now; nothing was written to it"))
         })
+    }
+
+    /// Takes down what holds the disk, and opens it before udev puts an array together again.
+    async fn freed(&self, disk: &Disk) -> SysResult<Exclusive> {
+        let path = self.device(disk);
+        let mut tries = 0;
+        loop {
+            self.take_down(disk).await?;
+            match Exclusive::open(&path, disk.size_bytes) {
+                Ok(exclusive) => return Ok(exclusive),
+                Err(error) if tries == MOST_LOOKS => return Err(in_use(&disk.serial, &error)),
+                Err(_) => settle().await,
+            }
+            tries += 1;
+        }
     }
 
     /// LVM, dm and md on the disk go, top first. What also lies on another disk does not.
@@ -191,6 +203,11 @@ async fn settle() {
     tokio::time::sleep(FLICKER).await;
     // Where there is no udev, nothing has to settle.
     let _ = Command::new("udevadm").args(["settle", "--timeout=20"]).run().await;
+}
+
+fn in_use(serial: &Serial, error: &io::Error) -> SysError {
+    SysError::other(format!("cannot have {serial} for itself: {error}"))
+        .hint("something on the node uses it: `lsblk`, `fuser -v` and `dmsetup ls` there")
 }
 
 fn failed(serial: &Serial) -> impl Fn(io::Error) -> SysError + use<> {
@@ -227,10 +244,8 @@ impl Disks for Linux {
         match part {
             ClearPart::Holders => {
                 let disk = self.still(serial, evidence).await?;
-                self.take_down(&disk).await?;
-                // What hung on it is gone, so it looks different: it has to be the same disk.
-                let path = self.device(&disk);
-                let exclusive = Exclusive::open(&path, disk.size_bytes).map_err(&fail)?;
+                // What hung on it is gone then, so it looks different: it has to be the same disk.
+                let exclusive = self.freed(&disk).await?;
                 self.still_held(serial, &disk).await?;
                 blocking(move || exclusive.mark().map_err(fail)).await?;
                 settle().await;
