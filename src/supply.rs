@@ -1,10 +1,7 @@
 //! What a plan needs of release files: found and checked here before anything is asked, brought to
 //! each node right before the op that installs it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     artifacts::Store,
@@ -41,10 +38,9 @@ pub fn needed(op: &Op) -> Option<Wanted> {
 
 /// All that a plan needs, read through and compared with its checksums; or everything that is wrong.
 pub async fn gather(plan: &Plan, supply: &Supply) -> Result<Parcels, Vec<Failure>> {
-    let Some(store) = supply.clone() else { return Ok(Parcels::new()) };
-    let (store, wanted) = (Arc::new(store), wanted(plan));
+    let Some(store) = supply else { return Ok(Parcels::new()) };
     let mut reading = Vec::new();
-    for (name, version) in wanted {
+    for (name, version) in wanted(plan) {
         let store = store.clone();
         reading.push(tokio::task::spawn_blocking(move || {
             let release = store.find(&name, &version)?;
