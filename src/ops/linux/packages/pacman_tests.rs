@@ -1,6 +1,8 @@
 //! pacman's words, and pacman itself in a root of its own with a repository made here.
 
+use std::cell::Cell;
 use std::process::Command as Std;
+use std::time::UNIX_EPOCH;
 
 use super::*;
 
@@ -42,6 +44,7 @@ fn a_lock_is_held_by_who_has_it_open() {
 /// A root, a repository and a configuration that nobody else uses.
 struct Arch {
     dir: tempfile::TempDir,
+    published: Cell<u64>,
 }
 
 impl Arch {
@@ -51,7 +54,7 @@ impl Arch {
         if !has("pacman") || !has("repo-add") || !has("zstd") || !nix::unistd::geteuid().is_root() {
             return None;
         }
-        let arch = Self { dir: tempfile::tempdir().unwrap() };
+        let arch = Self { dir: tempfile::tempdir().unwrap(), published: Cell::new(0) };
         fs::create_dir_all(arch.at("root/var/lib/pacman/local")).unwrap();
         fs::write(arch.at("root/var/lib/pacman/local/ALPM_DB_VERSION"), "9\n").unwrap();
         fs::create_dir_all(arch.at("repo")).unwrap();
@@ -87,6 +90,16 @@ impl Arch {
         let mut add = Std::new("repo-add");
         add.arg("-q").arg(self.at("repo/t.db.tar.gz")).arg(file);
         assert!(add.output().unwrap().status.success());
+        self.date_anew();
+    }
+
+    /// pacman fetches a database only when it is newer by whole seconds, and this repository changes
+    /// several times in one: each state of it is a minute newer than the last.
+    fn date_anew(&self) {
+        self.published.set(self.published.get() + 1);
+        let date = UNIX_EPOCH + Duration::from_secs(1_700_000_000 + 60 * self.published.get());
+        let db = fs::File::options().write(true).open(self.at("repo/t.db.tar.gz")).unwrap();
+        db.set_modified(date).unwrap();
     }
 
     fn pacman(&self) -> Pacman {
