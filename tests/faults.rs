@@ -426,6 +426,8 @@ fn what_came_to_lie_on_a_half_cleared_disk_was_never_approved() {
                 held_by: vec![],
                 contents: disk.contents.clone(),
                 is_os: false,
+                transport: None,
+                health: None,
             }
         };
         let approved = shown.evidence();

@@ -2,7 +2,7 @@
 
 use super::{Check, Exam, Finding, Severity, Verdict, exam::NONE_ANSWERED};
 use crate::{
-    facts::Disk,
+    facts::{Disk, human_size},
     names::{NodeName, Serial},
 };
 
@@ -35,14 +35,43 @@ pub(super) const OS_DISK: Check = Check {
 };
 
 fn show(disk: &Disk) -> String {
-    format!("{} ({}, {})", disk.serial, disk.model, size(disk.size_bytes))
+    format!("{} ({}, {})", disk.serial, disk.model, human_size(disk.size_bytes))
 }
 
-/// Decimal units, as on the label of the disk.
-fn size(bytes: u64) -> String {
-    let gb = bytes as f64 / 1e9;
-    if gb >= 1000.0 { format!("{:.1} TB", gb / 1000.0) } else { format!("{gb:.0} GB") }
-}
+/// Where a disk's maker stops promising anything.
+const WORN_PERCENT: u32 = 90;
+
+pub(super) const HEALTH: Check = Check {
+    id: "disk-health",
+    family: FAMILY,
+    severity: Severity::Warning,
+    about: "no disk of the inventory says that it is worn or failing",
+    remedy: "order another, and replace the disk while it can still be read: Rook moves an OSD's data \
+             off by itself, the OS disk's node leaves with `slipway remove-node` and joins again",
+    run: |exam| {
+        let asked = exam
+            .answered()
+            .filter(|(_, facts)| facts.disks.iter().any(|disk| disk.health.is_some()));
+        let none = if exam.facts.is_empty() {
+            NONE_ANSWERED
+        } else {
+            "no disk was asked: nvme-cli is not installed yet"
+        };
+        Exam::each(asked, none, |node, facts| {
+            let named = std::iter::once(&node.disks.os).chain(&node.disks.ceph);
+            let worn = named.filter_map(|serial| {
+                let disk = facts.disk(serial)?;
+                let health = disk.health.as_ref()?;
+                let bad = health.warns
+                    || health.media_errors > 0
+                    || health.used_percent >= WORN_PERCENT
+                    || health.spare_percent <= health.spare_least_percent;
+                bad.then(|| format!("{}: {health}", show(disk)))
+            });
+            worn.collect()
+        })
+    },
+};
 
 const NO_CEPH: &str = "no node that answered has Ceph disks";
 
@@ -135,7 +164,7 @@ pub(super) const CEPH_SIZES: Check = Check {
             return Verdict::Passed;
         }
         let name = |(bytes, node, serial): &(u64, &NodeName, &Serial)| {
-            format!("{} ({serial} in {node})", size(*bytes))
+            format!("{} ({serial} in {node})", human_size(*bytes))
         };
         let text = format!("from {} to {}", name(smallest), name(largest));
         Verdict::of(vec![Finding::general(text)])

@@ -215,6 +215,14 @@ fn fresh(node: &Node, n: usize) -> NodeFacts {
             Vec::new()
         },
         is_os,
+        transport: Some("nvme".into()),
+        health: Some(Health {
+            used_percent: 3,
+            spare_percent: 100,
+            spare_least_percent: 10,
+            warns: false,
+            media_errors: 0,
+        }),
     };
     let link = |name: &str, mac| Link {
         name: name.into(),

@@ -95,6 +95,7 @@ pub static CHECKS: &[Check] = &[
     hosts::CLOCK_TO_COME,
     hosts::CLOCK_SKEW,
     disks::OS_DISK,
+    disks::HEALTH,
     disks::CEPH_PRESENT,
     disks::CEPH_BLANK,
     disks::CEPH_SIZES,

@@ -43,6 +43,11 @@ impl Base {
     }
 }
 
+/// What the OS disk of node-a says of itself.
+fn health(fleet: &mut Fleet) -> &mut crate::facts::Health {
+    fleet.node("node-a").disks[0].health.as_mut().unwrap()
+}
+
 /// In which fleet, which check, after which change, says what.
 type Case = (Base, &'static str, fn(&mut Fleet), &'static str);
 
@@ -143,6 +148,15 @@ const CASES: &[Case] = &[
         |f| f.node("node-c").disks[1].size_bytes = 1_000_204_886_016,
         "from 1.0 TB (S7KGNJ0W200005 in node-c) to 2.0 TB",
     ),
+    (
+        Fresh,
+        "disk-health",
+        |f| health(f).used_percent = 97,
+        "S6XNNS0W100001 (Kingston OM8PGP4, 1.0 TB): 97 % worn, 100 % spare left",
+    ),
+    (Fresh, "disk-health", |f| health(f).media_errors = 1, "1 media error"),
+    (Healthy, "disk-health", |f| health(f).spare_percent = 10, "10 % spare left"),
+    (Fresh, "disk-health", |f| health(f).warns = true, "it warns"),
     // Network.
     (
         Fresh,

@@ -22,6 +22,38 @@ pub struct Disk {
     pub contents: Vec<Contents>,
     /// Whether the running system boots from it.
     pub is_os: bool,
+    /// How it is connected: `nvme`, `sata`, `usb`.
+    #[serde(default)]
+    pub transport: Option<String>,
+    /// None where it does not say.
+    #[serde(default)]
+    pub health: Option<Health>,
+}
+
+/// What a disk's health log says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Of the writes that its maker promises; it may pass a hundred and go on.
+    pub used_percent: u32,
+    pub spare_percent: u32,
+    /// Below this much spare it warns.
+    pub spare_least_percent: u32,
+    /// It says that it is failing, or may only be read.
+    pub warns: bool,
+    /// Reads that gave back something else than what was written.
+    pub media_errors: u64,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} % worn, {} % spare left", self.used_percent, self.spare_percent)?;
+        match self.media_errors {
+            0 => {}
+            1 => f.write_str(", 1 media error")?,
+            more => write!(f, ", {more} media errors")?,
+        }
+        if self.warns { f.write_str(", it warns") } else { Ok(()) }
+    }
 }
 
 /// One thing found on a disk. Anything at all makes a disk not blank.

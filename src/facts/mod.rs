@@ -8,7 +8,8 @@ mod kube;
 mod links;
 pub mod read;
 
-pub use disks::{Contents, Disk};
+pub(crate) use disks::human_size;
+pub use disks::{Contents, Disk, Health};
 pub use kube::{Addon, ApiFacts, Application, EtcdData, KubeFacts, KubeNode, Member};
 pub use links::Link;
 

@@ -28,6 +28,8 @@ pub struct Inventory {
     #[serde(default)]
     pub host: Host,
     #[serde(default)]
+    pub os_disk: OsDisk,
+    #[serde(default)]
     pub artifacts: Artifacts,
     #[serde(rename = "node")]
     pub nodes: Vec<Node>,
@@ -258,6 +260,66 @@ impl IptablesKind {
             Self::Legacy => "legacy",
         }
     }
+}
+
+/// The layout of the disk that carries the OS. Partitions are only ever added, in its free space;
+/// what the installed system has is neither moved nor shrunk.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OsDisk {
+    /// What the EFI system partition has to have at least: `512M`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub esp: Option<String>,
+    /// What the root partition has to have at least: `60G`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// Partitions of their own, on every node.
+    #[serde(default, rename = "partition")]
+    pub partitions: Vec<OsPartition>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OsPartition {
+    /// `/var/lib/etcd` or `/var/lib/containerd`.
+    pub mount: String,
+    /// In binary units: `20G`.
+    pub size: String,
+    #[serde(default)]
+    pub filesystem: FilesystemKind,
+    /// Mount options.
+    #[serde(default = "defaults::mount_options")]
+    pub options: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilesystemKind {
+    #[default]
+    Ext4,
+    Xfs,
+}
+
+impl FilesystemKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+}
+
+/// A size in binary units, as the checks leave it.
+pub fn size_bytes(size: &str) -> Option<u64> {
+    let unit = match size.bytes().last()? {
+        b'K' => 10,
+        b'M' => 20,
+        b'G' => 30,
+        b'T' => 40,
+        _ => return None,
+    };
+    let number: u64 = size.get(..size.len() - 1)?.parse().ok()?;
+    number.checked_shl(unit).filter(|bytes| bytes >> unit == number)
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -508,6 +570,9 @@ pub(super) mod defaults {
     }
     pub fn directory_mode() -> String {
         "0755".into()
+    }
+    pub fn mount_options() -> Vec<String> {
+        vec!["noatime".into()]
     }
     pub fn file_mode() -> String {
         "0644".into()

@@ -17,6 +17,7 @@ tables! {
         cilium = None,
         gitops = None,
         host = Host::default(),
+        os_disk = OsDisk::default(),
         artifacts = Artifacts::default(),
         nodes as "node",
         sim = None,
@@ -61,6 +62,13 @@ tables! {
         files as "file" = Vec::new(),
         users as "user" = Vec::new(),
     }
+    OsDisk { esp = None, root = None, partitions as "partition" = Vec::new() }
+    OsPartition {
+        mount,
+        size,
+        filesystem = FilesystemKind::default(),
+        options = defaults::mount_options(),
+    }
     HostDirectory { path, mode = defaults::directory_mode(), owner = None }
     HostFile { path, text = None, source = None, mode = defaults::file_mode(), owner = None }
     HostUser { name, groups = Vec::new(), keys = Vec::new() }
@@ -96,6 +104,7 @@ words! {
     CniKind { Cilium: "cilium", Bridge: "bridge" }
     GitopsEngine { Argocd: "argocd", Flux: "flux", Both: "both" }
     IptablesKind { Nft: "nft", Legacy: "legacy" }
+    FilesystemKind { Ext4: "ext4", Xfs: "xfs" }
     Os { Arch: "arch", Debian: "debian", Talos: "talos" }
     Role { ControlPlane: "control-plane", Worker: "worker" }
     SimFaultKind {

@@ -12,6 +12,10 @@ pub async fn facts(sys: &dyn Sys, controller_now_ms: u64) -> SysResult<NodeFacts
     // Only a control plane has somebody to ask; elsewhere the question would only cost time.
     let api = if local.api_answers { sys.api().await? } else { None };
     let (cpus, memory_mb) = sys.cpus_and_memory_mb().await?;
+    let mut disks = sys.disks().await?;
+    for disk in &mut disks {
+        disk.health = sys.health(disk).await?;
+    }
     let wall_ms = sys.now_ms();
     let facts = NodeFacts {
         machine_id: sys.machine_id().await?,
@@ -26,7 +30,7 @@ pub async fn facts(sys: &dyn Sys, controller_now_ms: u64) -> SysResult<NodeFacts
             synchronised: sys.clock_is_synchronised().await?,
             skew_ms: wall_ms.cast_signed() - controller_now_ms.cast_signed(),
         },
-        disks: sys.disks().await?,
+        disks,
         links: sys.links().await?,
         kube: KubeFacts {
             kubelet: linked_version(sys, "/usr/local/bin/kubelet").await?,

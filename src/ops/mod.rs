@@ -14,6 +14,7 @@ pub mod gather;
 pub mod host;
 pub mod kubeadm;
 pub mod network;
+pub mod os_layout;
 pub mod packages;
 pub mod pacman;
 pub mod sys;
@@ -67,6 +68,7 @@ ops! {
     UnitOff(units::UnitOff),
     BlankDisk(disks::BlankDisk),
     OsDisk(disks::OsDisk),
+    OsLayout(os_layout::OsLayout),
     Network(network::Network),
     LinkProof(network::LinkProof),
     NameResolves(network::NameResolves),

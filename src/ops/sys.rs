@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    facts::{ApiFacts, Disk, EtcdData, Link, OsFacts},
+    facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
     names::{NodeName, Serial, Version},
     secret::Sealed,
 };
@@ -222,9 +222,48 @@ impl ClearPart {
         [ClearPart::Holders, ClearPart::Signatures, ClearPart::OsdLabels, ClearPart::Discard];
 }
 
+/// A partition of the disk that runs the OS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OsPart {
+    /// Of the partition itself, not of what is in it.
+    pub name: String,
+    pub uuid: String,
+    pub bytes: u64,
+    pub is_esp: bool,
+    pub filesystem: Option<String>,
+    /// Where it, or something on it, is mounted.
+    pub mounted: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OsTable {
+    pub parts: Vec<OsPart>,
+    /// Free space that partitions could take, in the order in which it is taken.
+    pub gaps: Vec<u64>,
+    /// A change of the table was cut off after it had taken effect: its last part is to do.
+    pub unfinished: bool,
+}
+
+/// What the name of a partition ends with until its filesystem is made.
+pub const IN_MAKING: char = '~';
+
 #[async_trait]
 pub trait Disks: Send + Sync {
     async fn disks(&self) -> SysResult<Vec<Disk>>;
+    /// What the disk says of its own health; None where it does not, or nobody here can ask it.
+    async fn health(&self, disk: &Disk) -> SysResult<Option<Health>>;
+    /// The partition table of the disk that runs the OS.
+    async fn os_table(&self, disk: &Serial) -> SysResult<OsTable>;
+    /// In its free space, and named as one that is in the making.
+    async fn add_partition(&self, disk: &Serial, name: &str, bytes: u64) -> SysResult<()>;
+    /// On a partition in the making, which it then is no longer; its UUID is the partition's.
+    async fn make_filesystem(&self, disk: &Serial, name: &str, kind: &str) -> SysResult<()>;
+    /// The last part of a change that was cut off.
+    async fn finish_table(&self, disk: &Serial) -> SysResult<()>;
+    /// What is mounted at a directory.
+    async fn mounted_at(&self, directory: &str) -> SysResult<Option<String>>;
+    /// Whether anything lies in a directory.
+    async fn holds_anything(&self, directory: &str) -> SysResult<bool>;
     /// Opens the disk exclusively, and refuses when what it finds is not `evidence` or `HalfCleared`.
     async fn clear_disk(&self, serial: &Serial, evidence: &str, part: ClearPart) -> SysResult<()>;
     /// Whether a running cluster still counts this OSD's filesystem id as its own; None when that

@@ -103,6 +103,7 @@ fn disk(serial: &Serial, model: &str, size_gb: u64, is_os: bool) -> FakeDisk {
         held_by: Vec::new(),
         is_os,
         cleared: false,
+        added: Vec::new(),
     }
 }
 

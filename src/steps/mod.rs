@@ -35,6 +35,7 @@ mod network;
 mod no_swap;
 mod node_labels;
 mod os_disk;
+mod os_layout;
 mod os_update;
 mod packages;
 mod ports_free;
@@ -168,6 +169,11 @@ pub static STEPS: &[Step] = &[
         "link-proof",
         "Nodes reach each other by the right ports, with the right MTU and speed",
         link_proof::decide,
+    ),
+    step(
+        "os-layout",
+        "Partitions of their own on the OS disk, in its free space",
+        os_layout::decide,
     ),
     step(
         "ceph-disks",

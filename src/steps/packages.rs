@@ -2,7 +2,7 @@
 //! an artifact instead.
 
 use crate::{
-    inventory::{EndpointKind, Node, Os},
+    inventory::{EndpointKind, FilesystemKind, Node, Os, OsPartition},
     ops::{packages::Packages, pacman::Iptables},
 };
 
@@ -20,6 +20,7 @@ const EVERYWHERE: &[(&str, &str, &str)] = &[
     ("ethtool", "ethtool", "kubeadm's preflight, and doctor when a link is slow"),
     ("conntrack-tools", "conntrack", "kubeadm's preflight; kube-proxy clears stale flows with it"),
     ("socat", "socat", "kubeadm's preflight; `kubectl port-forward` through older runtimes"),
+    ("nvme-cli", "nvme-cli", "asks disks how worn they are"),
     ("nfs-utils", "nfs-common", "the kubelet mounts volumes of a NAS with `mount.nfs`"),
     ("", "systemd-resolved", "Debian splits it off; the network step relies on it"),
     ("", "systemd-timesyncd", "Debian splits it off; the time-sync step relies on it"),
@@ -27,6 +28,9 @@ const EVERYWHERE: &[(&str, &str, &str)] = &[
 
 const CEPH: &[(&str, &str, &str)] =
     &[("lvm2", "lvm2", "clears LVM off a disk; Rook wants it for encrypted OSDs")];
+
+const XFS: &[(&str, &str, &str)] =
+    &[("xfsprogs", "xfsprogs", "partitions of the OS disk with XFS")];
 
 const KEEPALIVED: &[(&str, &str, &str)] = &[
     ("keepalived", "keepalived", "carries the cluster's address"),
@@ -44,6 +48,10 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let mut wanted: Vec<_> = EVERYWHERE.iter().collect();
     if !node.disks.ceph.is_empty() {
         wanted.extend(CEPH);
+    }
+    let wants_xfs = |p: &OsPartition| p.filesystem == FilesystemKind::Xfs;
+    if scene.inventory.os_disk.partitions.iter().any(wants_xfs) {
+        wanted.extend(XFS);
     }
     let kind = scene.inventory.cluster.endpoint.kind;
     if kind == EndpointKind::Keepalived && is_control_plane(node) {

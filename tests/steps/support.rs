@@ -147,6 +147,8 @@ fn disk(serial: &Serial, is_os: bool) -> Disk {
         held_by: vec![],
         contents: vec![],
         is_os,
+        transport: Some("nvme".into()),
+        health: None,
     }
 }
 

@@ -1,14 +1,17 @@
 //! Disks, from what `lsblk -J -b` prints; and the labels that Ceph leaves on them.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::{
-    facts::{Contents, Disk},
+    facts::{Contents, Disk, Health},
     names::Serial,
 };
 
 /// The columns that are asked for.
-pub const COLUMNS: &str = "NAME,KNAME,TYPE,SERIAL,WWN,MODEL,SIZE,FSTYPE,LABEL,PTTYPE,MOUNTPOINTS";
+pub const COLUMNS: &str =
+    "NAME,KNAME,TYPE,SERIAL,WWN,MODEL,SIZE,TRAN,FSTYPE,LABEL,PTTYPE,MOUNTPOINTS";
 
 #[derive(Debug, Deserialize)]
 struct Listing {
@@ -24,6 +27,8 @@ struct Device {
     wwn: Option<String>,
     model: Option<String>,
     size: Option<u64>,
+    #[serde(default)]
+    tran: Option<String>,
     fstype: Option<String>,
     label: Option<String>,
     pttype: Option<String>,
@@ -63,6 +68,8 @@ fn disk(device: Device) -> Option<Disk> {
         held_by: Vec::new(),
         contents: Vec::new(),
         is_os: false,
+        transport: device.tran.clone(),
+        health: None,
     };
     if let Some(kind) = &device.pttype {
         let kind = if kind == "dos" { "mbr" } else { kind };
@@ -130,6 +137,60 @@ pub fn signatures(json: &str) -> Result<Vec<Contents>, String> {
         }
     });
     Ok(all)
+}
+
+/// What lies on one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PartUse {
+    pub filesystem: Option<String>,
+    /// It, or something on it.
+    pub mounted: Vec<String>,
+}
+
+/// What lies on the partitions of a disk, by their kernel names.
+pub fn partitions(json: &str, kernel_name: &str) -> Result<BTreeMap<String, PartUse>, String> {
+    let listing: Listing =
+        serde_json::from_str(json).map_err(|e| format!("lsblk's output: {e}"))?;
+    let disk = listing.blockdevices.into_iter().find(|d| d.name == kernel_name);
+    let parts = disk.into_iter().flat_map(|d| d.children).filter(|d| d.kind == "part");
+    let part = |device: Device| {
+        let mut mounted: Vec<String> = device.mountpoints.iter().flatten().cloned().collect();
+        for child in below(&device) {
+            mounted.extend(child.mountpoints.iter().flatten().cloned());
+        }
+        (device.name.clone(), PartUse { filesystem: device.fstype, mounted })
+    };
+    Ok(parts.map(part).collect())
+}
+
+/// What is mounted at a directory, from the kernel's list of mounts: the source of the last one.
+pub fn mounted_at(mountinfo: &str, directory: &str) -> Option<String> {
+    let source = |line: &str| {
+        // ID, parent, device, root, place, options, tags of any number, a dash, type, source.
+        let (before, after) = line.split_once(" - ")?;
+        let place = before.split(' ').nth(4)?;
+        (place == directory).then(|| after.split(' ').nth(1).map(String::from))?
+    };
+    mountinfo.lines().filter_map(source).next_back()
+}
+
+/// What `nvme smart-log -o json` or `smartctl --json -H -A` says of a disk.
+pub fn health(json: &str) -> Option<Health> {
+    let whole: serde_json::Value = serde_json::from_str(json).ok()?;
+    let log = whole.get("nvme_smart_health_information_log").unwrap_or(&whole);
+    let number = |names: &[&str]| {
+        let found = names.iter().find_map(|name| log.get(name))?;
+        // Newer ones take the warning's bits apart, and keep their sum beside them.
+        found.as_u64().or_else(|| found.get("value")?.as_u64())
+    };
+    let percent = |names: &[&str]| Some(u32::try_from(number(names)?).unwrap_or(u32::MAX));
+    Some(Health {
+        used_percent: percent(&["percent_used", "percentage_used"])?,
+        spare_percent: percent(&["avail_spare", "available_spare"])?,
+        spare_least_percent: percent(&["spare_thresh", "available_spare_threshold"])?,
+        warns: number(&["critical_warning"])? != 0,
+        media_errors: number(&["media_errors"]).unwrap_or(0),
+    })
 }
 
 /// What sits on a disk, and has to go before the disk can: dm, LVM, md.
@@ -251,6 +312,39 @@ mod tests {
         assert_eq!(found, ["empty gpt", "ext4 \"photos\"", "ceph_bluestore member"]);
         assert_eq!(signatures("").unwrap(), []);
         assert!(signatures("rubbish").is_err());
+    }
+
+    #[test]
+    fn what_lies_on_partitions_and_where_it_is_mounted() {
+        let found = partitions(ARCH, "nvme0n1").unwrap();
+        let root = found.values().find(|p| p.mounted.contains(&"/".to_string())).unwrap();
+        assert_eq!(root.filesystem.as_deref(), Some("ext4"));
+        assert!(partitions(ARCH, "nvme9n1").unwrap().is_empty());
+        let mounts = "22 1 259:2 / / rw - ext4 /dev/nvme0n1p2 rw\n\
+                      36 22 259:3 / /var/lib/etcd rw,noatime shared:5 - ext4 /dev/nvme0n1p3 rw\n\
+                      40 22 259:9 / /var/lib/etcd rw - xfs /dev/nvme1n1p1 rw\n";
+        assert_eq!(mounted_at(mounts, "/").as_deref(), Some("/dev/nvme0n1p2"));
+        assert_eq!(mounted_at(mounts, "/var/lib/etcd").as_deref(), Some("/dev/nvme1n1p1"));
+        assert_eq!(mounted_at(mounts, "/var/lib"), None);
+        assert_eq!(mounted_at("rubbish - x\n", "/"), None);
+    }
+
+    #[test]
+    fn what_disks_say_of_themselves() {
+        let nvme = r#"{"critical_warning":0,"temperature":310,"avail_spare":100,"spare_thresh":10,"percent_used":3,"media_errors":0}"#;
+        let read = health(nvme).unwrap();
+        assert_eq!(read.to_string(), "3 % worn, 100 % spare left");
+        assert!(!read.warns);
+        let newer = nvme.replace(
+            r#""critical_warning":0"#,
+            r#""critical_warning":{"value":4,"available_spare":0}"#,
+        );
+        assert!(health(&newer).unwrap().warns);
+        let smartctl = r#"{"nvme_smart_health_information_log":{"critical_warning":1,"available_spare":9,"available_spare_threshold":10,"percentage_used":104,"media_errors":2}}"#;
+        let read = health(smartctl).unwrap();
+        assert_eq!(read.to_string(), "104 % worn, 9 % spare left, 2 media errors, it warns");
+        assert_eq!(health("{}"), None);
+        assert_eq!(health("No such device"), None);
     }
 
     #[test]

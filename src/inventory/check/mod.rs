@@ -8,6 +8,7 @@ mod cluster;
 mod host;
 mod networks;
 mod nodes;
+mod os_disk;
 mod sim;
 mod text;
 
@@ -57,6 +58,7 @@ pub(super) fn check(checked: &Checked, unread: &[(String, String)]) -> Diagnosti
     networks::check(inventory, &mut f);
     nodes::check(inventory, &mut f);
     host::check(inventory, unread, &mut f);
+    os_disk::check(inventory, &mut f);
     sim::check(inventory, &mut f);
     let mut found = checked.document.errors.clone();
     found.append(&mut f.found);

@@ -4,12 +4,34 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use async_trait::async_trait;
 
-use super::{FakeSys, World, machine::Undo};
-use crate::{
-    facts::{Contents, Disk, Link},
-    names::{Mac, NodeName, Serial},
-    ops::sys::{ClearPart, Disks, Net, Proof, SysError, SysResult},
+use super::{
+    FakeSys, World,
+    machine::{FakePart, Machine, Undo},
 };
+use crate::{
+    facts::{Contents, Disk, Health, Link},
+    names::{Mac, NodeName, Serial},
+    ops::sys::{ClearPart, Disks, IN_MAKING, Net, OsPart, OsTable, Proof, SysError, SysResult},
+};
+
+/// What the OS was installed to.
+const ESP: u64 = 1 << 30;
+const ROOT: u64 = 256 << 30;
+
+/// The mount units that are active: which UUID, and where.
+fn mounts(machine: &Machine) -> impl Iterator<Item = (String, String)> {
+    machine.ram.active.keys().filter_map(|unit| {
+        let text = machine.text(&format!("/etc/systemd/system/{unit}"))?;
+        let value = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).map(String::from);
+        let uuid = value("What=/dev/disk/by-uuid/")?;
+        Some((uuid, value("Where=")?))
+    })
+}
+
+fn added<'m>(machine: &'m mut Machine, disk: &Serial) -> SysResult<&'m mut Vec<FakePart>> {
+    let found = machine.disks.iter_mut().find(|d| d.serial == *disk && d.is_os);
+    found.map(|d| &mut d.added).ok_or_else(|| SysError::other(format!("{disk} is not the OS disk")))
+}
 
 #[async_trait]
 impl Disks for FakeSys {
@@ -30,8 +52,98 @@ impl Disks for FakeSys {
                     held_by: d.held_by.clone(),
                     contents: d.contents.clone(),
                     is_os: d.is_os,
+                    transport: Some("nvme".into()),
+                    health: None,
                 };
                 m.disks.iter().enumerate().map(disk).collect()
+            })
+            .await)
+    }
+
+    async fn health(&self, _: &Disk) -> SysResult<Option<Health>> {
+        self.alive().await;
+        Ok(Some(Health {
+            used_percent: 3,
+            spare_percent: 100,
+            spare_least_percent: 10,
+            warns: false,
+            media_errors: 0,
+        }))
+    }
+
+    async fn os_table(&self, disk: &Serial) -> SysResult<OsTable> {
+        self.look(|m, _| {
+            let disk = m.disks.iter().find(|d| d.serial == *disk && d.is_os);
+            let Some(disk) = disk else { return Err(SysError::other("that is not the OS disk")) };
+            let esp = OsPart { bytes: ESP, is_esp: true, ..OsPart::default() };
+            let root = OsPart { bytes: ROOT, mounted: vec!["/".into()], ..OsPart::default() };
+            let added = disk.added.iter().map(|part| OsPart {
+                name: part.name.clone(),
+                uuid: part.uuid.clone(),
+                bytes: part.bytes,
+                is_esp: false,
+                filesystem: part.filesystem.clone(),
+                mounted: mounts(m).filter(|(uuid, _)| *uuid == part.uuid).map(|(_, w)| w).collect(),
+            });
+            let parts: Vec<OsPart> = [esp, root].into_iter().chain(added).collect();
+            let taken: u64 = parts.iter().map(|p| p.bytes).sum();
+            let gaps = vec![disk.size_bytes.saturating_sub(taken) >> 20 << 20];
+            Ok(OsTable { parts, gaps, unfinished: false })
+        })
+        .await
+    }
+
+    async fn add_partition(&self, disk: &Serial, name: &str, bytes: u64) -> SysResult<()> {
+        self.act("add-partition", 300, |world, node, _| {
+            let uuid = world.make("partition");
+            let added = added(world.machine(node), disk)?;
+            added.push(FakePart {
+                name: format!("{name}{IN_MAKING}"),
+                uuid,
+                bytes,
+                filesystem: None,
+            });
+            Ok(())
+        })
+        .await
+    }
+
+    async fn make_filesystem(&self, disk: &Serial, name: &str, kind: &str) -> SysResult<()> {
+        let in_making = format!("{name}{IN_MAKING}");
+        let find = |parts: &mut Vec<FakePart>| parts.iter_mut().position(|p| p.name == in_making);
+        let gone = || SysError::other(format!("there is no partition {in_making}"));
+        self.act("make-filesystem", 900, |world, node, _| {
+            let parts = added(world.machine(node), disk)?;
+            let at = find(parts).ok_or_else(gone)?;
+            parts[at].filesystem = Some(kind.into());
+            Ok(())
+        })
+        .await?;
+        self.act("name-partition", 100, |world, node, _| {
+            let parts = added(world.machine(node), disk)?;
+            let at = find(parts).ok_or_else(gone)?;
+            parts[at].name = name.into();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn finish_table(&self, _: &Serial) -> SysResult<()> {
+        self.act("finish-table", 100, |_, _, _| Ok(())).await
+    }
+
+    async fn mounted_at(&self, directory: &str) -> SysResult<Option<String>> {
+        let found = |m: &Machine| mounts(m).find(|(_, place)| place == directory).map(|(u, _)| u);
+        Ok(self.look(|m, _| found(m)).await)
+    }
+
+    async fn holds_anything(&self, directory: &str) -> SysResult<bool> {
+        let below = format!("{directory}/");
+        Ok(self
+            .look(|m, _| match directory {
+                "/var/lib/etcd" => m.kube.etcd_data.is_some(),
+                "/var/lib/containerd" => !m.images.is_empty(),
+                _ => m.files.keys().any(|path| path.starts_with(&below)),
             })
             .await)
     }

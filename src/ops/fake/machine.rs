@@ -42,6 +42,17 @@ pub struct FakeDisk {
     pub is_os: bool,
     /// Ever written to by a clearing; for the promise that no disk is lost.
     pub cleared: bool,
+    /// Partitions that were added to an installed system's own.
+    #[serde(default)]
+    pub added: Vec<FakePart>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FakePart {
+    pub name: String,
+    pub uuid: String,
+    pub bytes: u64,
+    pub filesystem: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,10 +7,11 @@
 use std::{
     fs::{File, OpenOptions},
     io,
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
+use super::media::Media;
 use crate::facts::read::devices::LABELS_AT_GIB;
 
 const KIB: u64 = 1 << 10;
@@ -28,28 +29,6 @@ const END: u64 = 4 * MIB;
 const PART_END: u64 = MIB;
 /// Btrfs' copies of its superblock; nothing else keeps any so far from the ends.
 const BTRFS: [u64; 2] = [64 * MIB, 256 * GIB];
-
-/// Something that can be written to, and keeps it once it was told to flush.
-pub trait Media {
-    fn read(&self, to: &mut [u8], at: u64) -> io::Result<()>;
-    fn write(&self, from: &[u8], at: u64) -> io::Result<()>;
-    /// Everything is on the disk, not in its cache, when this returns.
-    fn flush(&self) -> io::Result<()>;
-}
-
-impl Media for File {
-    fn read(&self, to: &mut [u8], at: u64) -> io::Result<()> {
-        self.read_exact_at(to, at)
-    }
-
-    fn write(&self, from: &[u8], at: u64) -> io::Result<()> {
-        self.write_all_at(from, at)
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        self.sync_all()
-    }
-}
 
 /// A disk that nobody else has, for as long as this lives.
 #[derive(Debug)]
@@ -169,9 +148,12 @@ fn label_places() -> impl Iterator<Item = (u64, u64)> {
     reason = "tests make files, and print their figures"
 )]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::FileExt};
 
-    use super::*;
+    use super::{
+        super::media::mortal::{Kept, Mortal},
+        *,
+    };
 
     fn disk(bytes: u64) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -235,105 +217,12 @@ mod tests {
         }
     }
 
-    /// A disk with a cache that forgets, and a machine whose power goes after some writes.
-    struct Mortal {
-        state: std::cell::RefCell<Kept>,
-    }
-
-    /// A block of zeros is none.
-    type Block = Option<Box<[u8]>>;
-
-    #[derive(Clone, Default)]
-    struct Kept {
-        durable: std::collections::BTreeMap<u64, Block>,
-        cached: std::collections::BTreeMap<u64, Block>,
-        writes_left: u32,
-    }
-
-    impl Kept {
-        fn block(&self, number: u64) -> Option<&[u8]> {
-            self.cached.get(&number).or_else(|| self.durable.get(&number))?.as_deref()
-        }
-
-        fn put(&mut self, number: u64, inside: usize, bytes: &[u8]) {
-            let zeros = bytes.iter().all(|b| *b == 0);
-            let old = self.block(number);
-            let new = if zeros && (old.is_none() || bytes.len() == BLOCK as usize) {
-                None
-            } else {
-                let mut block = old.map_or_else(|| vec![0; BLOCK as usize], <[u8]>::to_vec);
-                block[inside..][..bytes.len()].copy_from_slice(bytes);
-                Some(block.into_boxed_slice())
-            };
-            self.cached.insert(number, new);
-        }
-
-        fn holds(&self, at: u64, text: &[u8]) -> bool {
-            let inside = (at % BLOCK) as usize;
-            self.block(at / BLOCK).is_some_and(|block| block[inside..].starts_with(text))
-        }
-
-        /// Of what was not flushed, some blocks made it, by lot.
-        fn after_a_cut(mut self, lot: &mut rand::rngs::StdRng) -> Self {
-            for (number, block) in std::mem::take(&mut self.cached) {
-                if rand::Rng::random_bool(lot, 0.5) {
-                    self.durable.insert(number, block);
-                }
-            }
-            self
-        }
-    }
-
-    impl Media for Mortal {
-        fn read(&self, to: &mut [u8], at: u64) -> io::Result<()> {
-            let (state, mut done) = (self.state.borrow(), 0);
-            while done < to.len() {
-                let (number, inside) = ((at + done as u64) / BLOCK, (at + done as u64) % BLOCK);
-                let some = (to.len() - done).min((BLOCK - inside) as usize);
-                match state.block(number) {
-                    Some(block) => {
-                        to[done..done + some].copy_from_slice(&block[inside as usize..][..some])
-                    }
-                    None => to[done..done + some].fill(0),
-                }
-                done += some;
-            }
-            Ok(())
-        }
-
-        fn write(&self, from: &[u8], at: u64) -> io::Result<()> {
-            let state = &mut *self.state.borrow_mut();
-            let mut done = 0;
-            while done < from.len() {
-                if state.writes_left == 0 {
-                    return Err(io::Error::other("the power is gone"));
-                }
-                state.writes_left -= 1;
-                let (number, inside) = ((at + done as u64) / BLOCK, (at + done as u64) % BLOCK);
-                let some = (from.len() - done).min((BLOCK - inside) as usize);
-                state.put(number, inside as usize, &from[done..done + some]);
-                done += some;
-            }
-            Ok(())
-        }
-
-        fn flush(&self) -> io::Result<()> {
-            let state = &mut *self.state.borrow_mut();
-            if state.writes_left == 0 {
-                return Err(io::Error::other("the power is gone"));
-            }
-            state.writes_left -= 1;
-            state.durable.append(&mut state.cached);
-            Ok(())
-        }
-    }
-
     /// Everything that is looked for on the disk of the test below.
     const SIGNS: [u64; 6] = [0, 512, 1080, MIB, 20 * MIB, 36 * MIB - 512];
     const SMALL: u64 = 36 * MIB;
 
     fn clear(kept: Kept, writes: u32) -> (io::Result<()>, Kept) {
-        let media = Mortal { state: Kept { writes_left: writes, ..kept }.into() };
+        let media = Mortal::that_dies(kept, writes);
         let disk = Exclusive { media, bytes: SMALL };
         let all = || {
             disk.mark()?;
@@ -348,11 +237,11 @@ mod tests {
     #[test]
     fn wherever_the_power_goes_the_disk_is_whole_or_marked_or_blank() {
         use rand::SeedableRng;
-        let mut whole = Kept::default();
+        let mut whole = Kept::of_units(BLOCK);
         for at in SIGNS {
-            whole.put(at / BLOCK, (at % BLOCK) as usize, b"sign");
+            whole.put(at, b"sign");
         }
-        whole.durable.append(&mut whole.cached);
+        whole.keep();
         let (done, end) = clear(whole.clone(), u32::MAX);
         done.unwrap();
         let writes = u32::MAX - end.writes_left;

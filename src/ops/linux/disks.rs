@@ -13,15 +13,15 @@ use super::{
     Linux,
     clearing::{Exclusive, MARK, MARK_AT},
     command::Command,
-    files::blocking,
+    files::{blocking, failed as failed_at},
 };
 use crate::{
     facts::{
-        Contents, Disk,
+        Contents, Disk, Health,
         read::devices::{self, Holder},
     },
     names::Serial,
-    ops::sys::{ClearPart, Disks, SysError, SysResult},
+    ops::sys::{ClearPart, Disks, OsTable, SysError, SysResult},
 };
 
 const GIB: u64 = 1 << 30;
@@ -85,13 +85,13 @@ impl Linux {
         Ok(disks)
     }
 
-    async fn listing(&self) -> SysResult<String> {
+    pub(super) async fn listing(&self) -> SysResult<String> {
         let asked = Command::new("lsblk").args(["-J", "-b", "-o", devices::COLUMNS]).done().await?;
         Ok(asked.stdout)
     }
 
     /// The disk's own name under /dev/disk/by-id, where udev has made one; else the kernel's.
-    fn device(&self, disk: &Disk) -> PathBuf {
+    pub(super) fn device(&self, disk: &Disk) -> PathBuf {
         let kernel = self.path("/dev").join(&disk.kernel_name);
         let names = fs::read_dir(self.path("/dev/disk/by-id")).into_iter().flatten().flatten();
         let named = |path: &PathBuf| {
@@ -199,7 +199,7 @@ impl Linux {
 
 /// Whenever a disk that was open for writing is closed, udev looks at it anew, and takes its
 /// partitions away for a moment: until it has done so, nothing can be said of the disk.
-async fn settle() {
+pub(super) async fn settle() {
     tokio::time::sleep(FLICKER).await;
     // Where there is no udev, nothing has to settle.
     let _ = Command::new("udevadm").args(["settle", "--timeout=20"]).run().await;
@@ -237,6 +237,52 @@ impl Disks for Linux {
             }
         }
         Ok(found)
+    }
+
+    async fn health(&self, disk: &Disk) -> SysResult<Option<Health>> {
+        if disk.transport.as_deref() != Some("nvme") {
+            return Ok(None);
+        }
+        let path = self.path("/dev").join(&disk.kernel_name).to_string_lossy().into_owned();
+        for words in [&["nvme", "smart-log", "-o", "json"][..], &["smartctl", "--json", "-H", "-A"]]
+        {
+            let asked = Command::new(words[0]).args(words[1..].iter().copied()).arg(&path);
+            // Neither has to be there: before its packages are installed, a node has no health.
+            if let Ok(said) = asked.run().await
+                && let Some(health) = devices::health(&said.stdout)
+            {
+                return Ok(Some(health));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn os_table(&self, disk: &Serial) -> SysResult<OsTable> {
+        self.table_of(disk).await
+    }
+
+    async fn add_partition(&self, disk: &Serial, name: &str, bytes: u64) -> SysResult<()> {
+        self.add(disk, name, bytes).await
+    }
+
+    async fn make_filesystem(&self, disk: &Serial, name: &str, kind: &str) -> SysResult<()> {
+        self.make(disk, name, kind).await
+    }
+
+    async fn finish_table(&self, disk: &Serial) -> SysResult<()> {
+        self.finish(disk).await
+    }
+
+    async fn mounted_at(&self, directory: &str) -> SysResult<Option<String>> {
+        self.mount_of(directory)
+    }
+
+    async fn holds_anything(&self, directory: &str) -> SysResult<bool> {
+        match fs::read_dir(self.path(directory)) {
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(failed_at("look into", &self.path(directory), &e)),
+        }
     }
 
     async fn clear_disk(&self, serial: &Serial, evidence: &str, part: ClearPart) -> SysResult<()> {
