@@ -173,16 +173,37 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         release(&prepared.sessions).await;
         return stopped(plan.refusals);
     }
-    let parcels = match supply::gather(&plan, &supply).await {
-        Ok(parcels) => parcels,
+    let supply::Gathered { mut parcels, missing } = match supply::gather(&plan, &supply).await {
+        Ok(gathered) => gathered,
         Err(failures) => {
             release(&prepared.sessions).await;
             return stopped(failures);
         }
     };
+    plan.notes.extend(supply::note(&plan, &supply));
     if !ask(&plan) {
         release(&prepared.sessions).await;
         return Outcome::Declined;
+    }
+    let teller = recorder.clone();
+    let tell = move |text| {
+        drop(teller.emit(Event::Note { level: Level::Info, node: None, text, hint: None }));
+    };
+    let fetched = tokio::select! {
+        biased;
+        Some(()) = interrupts.recv() => {
+            release(&prepared.sessions).await;
+            return Outcome::Declined;
+        }
+        fetched = supply::fetch(missing, &supply, tell) => fetched,
+    };
+    match fetched {
+        Ok(fetched) => parcels.extend(fetched),
+        Err(failures) => {
+            release(&prepared.sessions).await;
+            let _ = recorder.flush().await;
+            return stopped(failures);
+        }
     }
     if let Err(failure) = announce(order, &plan, &prepared, &ledger, &recorder).await {
         release(&prepared.sessions).await;

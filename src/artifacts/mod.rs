@@ -1,10 +1,13 @@
 //! What is installed, by version: which versions go together, and where their release files lie.
 //!
-//! It must not know any inventory or node: it is asked about versions and answers from tables and
-//! from a directory.
+//! It must not know any inventory or node: it is asked about versions and answers from tables, from a
+//! directory, and from the places where projects publish.
 
 mod compat;
+mod fetch;
+mod sources;
 mod store;
 
 pub use compat::{Compat, Row, compat};
+pub use fetch::{Fetcher, Progress};
 pub use store::{Release, Store};

@@ -11,7 +11,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{events::Failure, names::Version};
+use crate::{
+    events::Failure,
+    names::{Version, hex},
+};
 
 const PLATFORM: &str = "linux-amd64";
 
@@ -49,6 +52,11 @@ impl Store {
         let stem = self.dir.join(Self::stem(name, version));
         let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", stem.display()));
         [".tar.gz", ".tgz", ""].into_iter().map(named).find(|file| file.is_file())
+    }
+
+    /// Where a file goes that is put into the store.
+    pub(super) fn target(&self, name: &str, version: &Version, ending: &str) -> PathBuf {
+        self.dir.join(format!("{}{ending}", Self::stem(name, version)))
     }
 
     /// The file, read through and compared with its checksum. Blocks.
@@ -96,7 +104,7 @@ fn checksum(said: &str) -> Option<String> {
     (word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())).then_some(word)
 }
 
-fn digest(file: &Path) -> io::Result<(String, u64)> {
+pub(super) fn digest(file: &Path) -> io::Result<(String, u64)> {
     let (mut file, mut hasher) = (fs::File::open(file)?, Sha256::new());
     let (mut chunk, mut bytes) = (vec![0; 1 << 20], 0);
     loop {
@@ -107,7 +115,7 @@ fn digest(file: &Path) -> io::Result<(String, u64)> {
         hasher.update(&chunk[..read]);
         bytes += read as u64;
     }
-    Ok((hasher.finalize().iter().map(|b| format!("{b:02x}")).collect(), bytes))
+    Ok((hex(&hasher.finalize()), bytes))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::{
     output,
 };
 use crate::{
-    artifacts::Store,
+    artifacts::{Fetcher, Store},
     clock::Clock,
     inventory::{self, Inventory, Loaded, Node, Sim},
     names::NodeName,
@@ -24,7 +24,7 @@ use crate::{
     secret::Sealed,
     sim::{self, SimConnector},
     state::StateDir,
-    supply::Supply,
+    supply::{Releases, Supply},
     transport::{Ask, Connector, Options, SshConnector, Way},
     ui::Mode,
 };
@@ -157,7 +157,11 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
         Some(dir) => beside(&loaded.path, dir, home.as_deref()),
         None => cache(home.as_deref()).join("slipway/releases"),
     };
-    let supply = Some(Store::at(dir));
+    let store = Store::at(dir);
+    let asked = &inventory.artifacts;
+    let fetcher = asked.download.then(|| Fetcher::new(store.clone(), asked.mirror.clone()));
+    let fetcher = fetcher.transpose().map_err(|failure| Error::failures(vec![failure], None))?;
+    let supply = Some(Releases { store, fetcher });
     Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
 }
 

@@ -12,7 +12,10 @@ use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
 use super::{Checked, Host, Inventory, check};
-use crate::toml_read::{self, Diagnostics};
+use crate::{
+    names::hex,
+    toml_read::{self, Diagnostics},
+};
 
 /// A fleet of a thousand nodes needs a third of this.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -193,7 +196,7 @@ fn parse_beside(name: &str, text: &str, directory: Option<&Path>) -> Result<Load
     if found.has_errors() {
         return Err(LoadError::Invalid(found));
     }
-    let digest: String = Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = hex(&Sha256::digest(text));
     let inventory = checked.inventory().clone();
     Ok(Loaded { inventory, warnings: found, path: name.into(), digest, checked })
 }

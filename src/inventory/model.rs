@@ -55,13 +55,26 @@ pub struct Cluster {
 }
 
 /// The release files that are installed on nodes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Artifacts {
     /// Where they lie on this machine, each with its checksum; relative to this file. Left out:
     /// `slipway/releases` in your cache directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dir: Option<String>,
+    /// What is not there is fetched from the projects that publish it; without this, it is an error.
+    #[serde(default = "defaults::yes")]
+    pub download: bool,
+    /// Where to fetch from in the projects' place: the same files below `MIRROR/HOST/PATH`, as in
+    /// `http://nas.lan/mirror` for `http://nas.lan/mirror/dl.k8s.io/release/...`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+}
+
+impl Default for Artifacts {
+    fn default() -> Self {
+        Self { dir: None, download: true, mirror: None }
+    }
 }
 
 /// Where the API server is reached, whichever control plane is up.

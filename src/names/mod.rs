@@ -18,6 +18,11 @@ pub use version::Version;
 #[error("{0}")]
 pub struct BadName(pub String);
 
+/// Bytes as checksums and fingerprints are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// Serde, Display and JSON schema for a newtype that is written as one string.
 macro_rules! string_newtype {
     ($name:ty, $schema_name:expr, $pattern:literal) => {

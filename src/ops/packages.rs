@@ -103,9 +103,11 @@ pub fn release_dir(name: &str, version: &Version) -> String {
     format!("/opt/slipway/{name}/{version}")
 }
 
-/// Made last: what is not whole has none.
+/// Made last, in a release's directory: what is not whole has none.
+pub const COMPLETE: &str = ".complete";
+
 pub fn complete(name: &str, version: &Version) -> String {
-    release_dir(name, version) + "/.complete"
+    format!("{}/{COMPLETE}", release_dir(name, version))
 }
 
 /// What a release is called in [`INCOMING`]: an archive, or a bare program.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{PlannedPhase, Verdict};
 use crate::{
-    names::{NodeName, PhaseName, StepName},
+    names::{NodeName, PhaseName, StepName, hex},
     ops::Op,
 };
 
@@ -50,6 +50,5 @@ fn without_circumstances(value: &mut Value) {
 }
 
 fn digest(text: &str, letters: usize) -> String {
-    let hex: String = Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect();
-    hex[..letters].into()
+    hex(&Sha256::digest(text))[..letters].into()
 }

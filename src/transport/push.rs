@@ -12,7 +12,7 @@ use super::{
     exec::Remote,
     shell::{Begun, Shell, as_root, ended, printed},
 };
-use crate::{events::Failure, ops::packages::INCOMING};
+use crate::{events::Failure, names::hex, ops::packages::INCOMING};
 
 const READY: &[u8] = b"slipway-ready\n";
 const NO_PLACE: u32 = 96;
@@ -38,7 +38,7 @@ impl Image {
     }
 
     pub fn of(bytes: Bytes) -> Self {
-        let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(&bytes));
         Self { sha256, bytes, packed: OnceCell::new() }
     }
 

@@ -272,7 +272,7 @@ fn repo(repo: &str, f: &mut Findings<'_>) {
 }
 
 /// Where in the value's text the login is; all of it, where it is not written plainly.
-fn secret(text: &str, span: crate::toml_read::Span) -> crate::toml_read::Span {
+pub(super) fn secret(text: &str, span: crate::toml_read::Span) -> crate::toml_read::Span {
     match (text.find("://"), text.rfind('@')) {
         (Some(from), Some(to)) if from + 3 < to => span.start + from + 3..span.start + to,
         _ => span,

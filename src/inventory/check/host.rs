@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Findings, text};
+use super::{Finding, Findings, cluster::secret, text};
 use crate::inventory::{Inventory, octal};
 
 pub fn check(inventory: &Inventory, unread: &[(String, String)], f: &mut Findings<'_>) {
@@ -21,6 +21,25 @@ pub fn check(inventory: &Inventory, unread: &[(String, String)], f: &mut Finding
             Finding::error("artifacts.dir", "it names no directory")
                 .hint("leave it out to use your cache directory"),
         );
+    }
+    if let Some(mirror) = &inventory.artifacts.mirror {
+        let rest = mirror.strip_prefix("https://").or(mirror.strip_prefix("http://"));
+        let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+        if host.is_none_or(|host| host.is_empty() || mirror.contains(char::is_whitespace)) {
+            let message = format!("`{mirror}` is not the address of a mirror");
+            f.add(
+                Finding::error("artifacts.mirror", message)
+                    .hint("for example: `http://nas.lan/mirror`"),
+            );
+        } else if host.is_some_and(|host| host.contains('@')) {
+            let span = f.document.spans.value("artifacts.mirror");
+            f.mask(secret(f.source.get(span.clone()).unwrap_or_default(), span));
+            f.add(
+                Finding::error("artifacts.mirror", "the mirror's address has a password or token in it")
+                    .label("an inventory is committed and shown: no secret belongs in it")
+                    .hint("use a mirror that does not ask for one, or fetch its files by hand into `[artifacts] dir`"),
+            );
+        }
     }
     if ssh.port == Some(0) {
         f.add(

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{FakeSys, cluster::FakeAddon};
 use crate::{
     facts::ApiFacts,
-    names::NodeName,
+    names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         sys::{Cluster, SnapshotInfo, SysError, SysResult},
@@ -109,7 +109,7 @@ impl Cluster for FakeSys {
         let revision =
             self.cluster_act("snapshot", 1_500, |cluster, _| Ok(cluster.revision)).await?;
         let bytes = format!("simulated etcd snapshot at revision {revision}\n").into_bytes();
-        let sha256 = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let sha256 = hex(&Sha256::digest(&bytes));
         Ok(SnapshotInfo { revision, sha256, bytes })
     }
 

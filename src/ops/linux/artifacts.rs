@@ -12,7 +12,7 @@ use super::{
 use crate::{
     names::Version,
     ops::{
-        packages::{INCOMING, complete, incoming, release_dir},
+        packages::{COMPLETE, INCOMING, complete, incoming, release_dir},
         sys::{Artifacts, Files, SysError, SysResult},
     },
 };
@@ -51,7 +51,7 @@ impl Artifacts for Linux {
             let place = Command::new("install").args(["-m", "755"]);
             place.arg(source.to_string_lossy()).arg(program.to_string_lossy()).done().await?;
         }
-        self.write(&format!("{part}/.complete"), b"", 0o644).await?;
+        self.write(&format!("{part}/{COMPLETE}"), b"", 0o644).await?;
         // Everything in it has to be on the disk before its name says that it is whole.
         Command::new("sync").arg("-f").arg(to.to_string_lossy()).done().await?;
         self.remove(&dir).await?;

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{Linux, not_yet};
 use crate::{
     facts::{ApiFacts, EtcdData},
-    names::{NodeName, Version},
+    names::{NodeName, Version, hex},
     ops::sys::{
         Cluster, InitPhase, JoinMaterial, Kubeadm, LocalKube, Moment, SnapshotInfo, SysResult,
         Watch,
@@ -29,7 +29,7 @@ fn fingerprint(pem: &str) -> Option<String> {
     let body = pem.split_once("-----BEGIN CERTIFICATE-----")?.1.split_once("-----END")?.0;
     let compact: String = body.split_ascii_whitespace().collect();
     let der = STANDARD.decode(compact).ok()?;
-    Some(Sha256::digest(der).iter().map(|b| format!("{b:02x}")).collect())
+    Some(hex(&Sha256::digest(der)))
 }
 
 impl Linux {

@@ -8,6 +8,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -24,6 +25,8 @@ use crate::{
     names::Serial,
     ops::sys::{Disks, IN_MAKING, Kernel, OsPart, OsTable, SysError, SysResult},
 };
+
+const LOCK_WAIT: Duration = Duration::from_secs(30);
 
 /// The disk, and what its table said a moment ago.
 struct Place {
@@ -42,11 +45,22 @@ fn unfit(serial: &Serial) -> impl Fn(io::Error) -> SysError + use<> {
     }
 }
 
-/// Takes the disk's lock, which udev and other partitioners heed, for as long as it is held.
-fn locked(file: File) -> io::Result<Flock<File>> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
-        io::Error::other(format!("another program works on it just now ({errno})"))
-    })
+/// Takes the disk's lock, which udev and other partitioners heed, for as long as it is held. udev has
+/// it for a moment whenever somebody closed the disk.
+fn locked(mut file: File) -> io::Result<Flock<File>> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Ok(locked),
+            Err((_, errno)) if Instant::now() > until => {
+                let secs = LOCK_WAIT.as_secs();
+                let why = format!("another program has held its lock for {secs} s ({errno})");
+                return Err(io::Error::other(why));
+            }
+            Err((unlocked, _)) => file = unlocked,
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What a partition's device is called.

@@ -1,0 +1,265 @@
+//! Downloads from a server that misbehaves, on loopback.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::names::hex;
+
+/// What the server does with a path. All of it for ever, but for what says otherwise.
+#[derive(Clone)]
+enum Does {
+    Gives(Vec<u8>),
+    /// Closes the connection after so many bytes, this many times.
+    Breaks(Vec<u8>, usize, u32),
+    /// As one that knows nothing of ranges.
+    FromTheBeginning(Vec<u8>),
+    Page,
+    Answers(u16),
+    /// This many times, and then the bytes.
+    Busy(u32, Vec<u8>),
+}
+
+#[derive(Default)]
+struct State {
+    does: BTreeMap<String, Does>,
+    /// The paths that were asked for, with the ranges.
+    asked: Vec<String>,
+}
+
+struct Server {
+    address: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Server {
+    async fn new(does: &[(&str, Does)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let does = does.iter().map(|(path, does)| (path.to_string(), does.clone())).collect();
+        let state = Arc::new(Mutex::new(State { does, asked: Vec::new() }));
+        let shared = state.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream, shared.clone()));
+            }
+        });
+        Self { address, state }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.clone()
+    }
+}
+
+async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read_exact(&mut byte).await.is_err() {
+            return;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let path = head.split(' ').nth(1).unwrap().to_string();
+    let range = head.lines().find_map(|l| l.strip_prefix("range: bytes=")?.strip_suffix('-'));
+    let from: usize = range.and_then(|r| r.parse().ok()).unwrap_or(0);
+    let name = path.rsplit('/').next().unwrap().to_string();
+    let does = {
+        let mut state = state.lock().unwrap();
+        state.asked.push(if from > 0 { format!("{name}@{from}") } else { name.clone() });
+        let does = state.does.get(&name).cloned().unwrap_or(Does::Answers(404));
+        if let Some(Does::Breaks(.., times) | Does::Busy(times, _)) = state.does.get_mut(&name) {
+            *times = times.saturating_sub(1);
+        }
+        does
+    };
+    let (status, kind, bytes, most) = match does {
+        Does::Gives(bytes) | Does::Breaks(bytes, _, 0) | Does::Busy(0, bytes) => {
+            (200, "application/octet-stream", bytes, usize::MAX)
+        }
+        Does::Breaks(bytes, most, _) => (200, "application/octet-stream", bytes, most),
+        Does::FromTheBeginning(bytes) => (201, "application/octet-stream", bytes, usize::MAX),
+        Does::Page => {
+            (200, "text/html; charset=utf-8", b"<html>log in</html>".to_vec(), usize::MAX)
+        }
+        Does::Answers(status) => (status, "text/plain", Vec::new(), usize::MAX),
+        Does::Busy(..) => (503, "text/plain", Vec::new(), usize::MAX),
+    };
+    let (status, bytes) = match status {
+        200 if from > bytes.len() => (416, Vec::new()),
+        200 if from > 0 => (206, bytes[from..].to_vec()),
+        201 => (200, bytes),
+        other => (other, bytes),
+    };
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        bytes.len()
+    );
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(&bytes[..most.min(bytes.len())]).await;
+    let _ = stream.shutdown().await;
+}
+
+fn program() -> Vec<u8> {
+    (0..300_000u32).flat_map(|n| n.to_le_bytes()).collect()
+}
+
+fn sum(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn sums() -> Does {
+    Does::Gives(
+        format!("{}  other\n{}  runc.amd64\n", "0".repeat(64), sum(&program())).into_bytes(),
+    )
+}
+
+struct Tried {
+    dir: tempfile::TempDir,
+    server: Server,
+    ended: Result<(), Failure>,
+    told: Vec<Progress>,
+}
+
+impl Tried {
+    fn release(&self) -> Result<super::super::Release, Failure> {
+        Store::at(self.dir.path()).find("runc", &"1.4.3".parse().unwrap())
+    }
+
+    fn files(&self) -> Vec<String> {
+        let all = fs::read_dir(self.dir.path()).unwrap();
+        let mut all: Vec<String> =
+            all.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        all.sort();
+        all
+    }
+
+    fn fails(&self, says: &str) {
+        let error = self.ended.as_ref().unwrap_err();
+        let text = format!("{error} {}", error.causes.join(" "));
+        assert!(text.contains(says), "{text}");
+        assert!(error.hint.is_some() && error.left.is_some(), "{text}");
+        assert!(self.release().is_err(), "nothing that is wrong is in the store");
+    }
+}
+
+async fn fetch(does: &[(&str, Does)], part: Option<&[u8]>) -> Tried {
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(part) = part {
+        let name = format!(".part-{}", &sum(&program())[..32]);
+        fs::write(dir.path().join(name), part).unwrap();
+    }
+    let server = Server::new(does).await;
+    let fetcher = Fetcher::new(Store::at(dir.path()), Some(server.address.clone())).unwrap();
+    let fetcher = Fetcher { first_wait: Duration::from_millis(1), ..fetcher };
+    let told = Mutex::new(Vec::new());
+    let version = "1.4.3".parse().unwrap();
+    let ended = fetcher.fetch("runc", &version, |p| told.lock().unwrap().push(p)).await;
+    Tried { dir, server, ended, told: told.into_inner().unwrap() }
+}
+
+#[tokio::test]
+async fn a_file_and_its_checksum() {
+    let tried =
+        fetch(&[("runc.sha256sum", sums()), ("runc.amd64", Does::Gives(program()))], None).await;
+    tried.ended.as_ref().unwrap();
+    assert_eq!(tried.release().unwrap().sha256, sum(&program()));
+    assert_eq!(tried.files(), ["runc-1.4.3-linux-amd64", "runc-1.4.3-linux-amd64.sha256"]);
+    let last = tried.told.last().unwrap();
+    assert_eq!((last.bytes, last.total, last.done), (1_200_000, Some(1_200_000), true));
+}
+
+#[tokio::test]
+async fn what_broke_off_is_gone_on_with() {
+    let breaks = Does::Breaks(program(), 400_000, 2);
+    let tried = fetch(&[("runc.sha256sum", sums()), ("runc.amd64", breaks)], None).await;
+    tried.ended.as_ref().unwrap();
+    assert_eq!(
+        tried.server.asked(),
+        ["runc.sha256sum", "runc.amd64", "runc.amd64@400000", "runc.amd64@800000"]
+    );
+    assert!(tried.release().is_ok());
+    // So is what an earlier run left, also where all of it is there.
+    let does = [("runc.sha256sum", sums()), ("runc.amd64", Does::Gives(program()))];
+    let tried = fetch(&does, Some(&program()[..700_000])).await;
+    tried.ended.as_ref().unwrap();
+    assert_eq!(tried.server.asked(), ["runc.sha256sum", "runc.amd64@700000"]);
+    let tried = fetch(&does, Some(&program())).await;
+    tried.ended.as_ref().unwrap();
+    assert!(tried.release().is_ok());
+    // A server that knows no ranges begins anew.
+    let does = [("runc.sha256sum", sums()), ("runc.amd64", Does::FromTheBeginning(program()))];
+    let tried = fetch(&does, Some(&program()[..700_000])).await;
+    tried.ended.as_ref().unwrap();
+    assert!(tried.release().is_ok());
+}
+
+#[tokio::test]
+async fn a_bad_rest_of_an_earlier_run_does_no_harm() {
+    let does = [("runc.sha256sum", sums()), ("runc.amd64", Does::Gives(program()))];
+    for part in [vec![7; 500_000], vec![7; 2_000_000]] {
+        let tried = fetch(&does, Some(&part)).await;
+        tried.ended.as_ref().unwrap();
+        assert!(tried.release().is_ok());
+        assert_eq!(tried.server.asked().last().unwrap(), "runc.amd64", "from the beginning");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_and_nothing_of_it_is_kept() {
+    let mut other = program();
+    other[1_000_000] ^= 1;
+    let tried =
+        fetch(&[("runc.sha256sum", sums()), ("runc.amd64", Does::Gives(other))], None).await;
+    tried.fails("is not what its checksum says");
+    assert_eq!(tried.files(), Vec::<String>::new());
+
+    let file = ("runc.amd64", Does::Gives(program()));
+    fetch(&[("runc.sha256sum", Does::Answers(404)), file.clone()], None).await.fails("404");
+    fetch(&[("runc.sha256sum", sums()), ("runc.amd64", Does::Answers(403))], None)
+        .await
+        .fails("403");
+    fetch(&[("runc.sha256sum", sums()), ("runc.amd64", Does::Page)], None)
+        .await
+        .fails("a web page");
+    fetch(&[("runc.sha256sum", Does::Page), file.clone()], None).await.fails("holds no SHA-256");
+    let others = Does::Gives(format!("{}  runc.arm64\n", "0".repeat(64)).into_bytes());
+    fetch(&[("runc.sha256sum", others), file], None).await.fails("holds no SHA-256");
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_in_the_end_told() {
+    let busy = Does::Busy(3, program());
+    let tried = fetch(&[("runc.sha256sum", sums()), ("runc.amd64", busy)], None).await;
+    tried.ended.as_ref().unwrap();
+    assert_eq!(tried.server.asked().len(), 5);
+
+    let tried = fetch(&[("runc.sha256sum", Does::Answers(502))], None).await;
+    tried.fails("502");
+    assert_eq!(tried.server.asked().len(), TRIES as usize);
+
+    // It never comes further: what came is kept for the next run.
+    let breaks = Does::Breaks(program(), 0, u32::MAX);
+    let tried =
+        fetch(&[("runc.sha256sum", sums()), ("runc.amd64", breaks)], Some(&program()[..9])).await;
+    tried.fails("runc.amd64");
+    assert_eq!(tried.files().len(), 1);
+
+    // Nobody is there at all.
+    let dir = tempfile::tempdir().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let fetcher = Fetcher::new(Store::at(dir.path()), Some(format!("http://{closed}"))).unwrap();
+    let fetcher = Fetcher { first_wait: Duration::from_millis(1), ..fetcher };
+    let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), |_| ()).await.unwrap_err();
+    assert!(error.causes[0].contains("cannot connect"), "{error}");
+    let fetcher = Fetcher { mirror: Some("nonsense".into()), ..fetcher };
+    let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), |_| ()).await.unwrap_err();
+    assert!(error.causes[0].contains("not an address"), "{error}");
+}
