@@ -65,7 +65,7 @@ pub(super) const HEALTH: Check = Check {
                 let bad = health.warns
                     || health.media_errors > 0
                     || health.used_percent >= WORN_PERCENT
-                    || health.spare_percent <= health.spare_least_percent;
+                    || health.spare_percent < health.spare_least_percent;
                 bad.then(|| format!("{}: {health}", show(disk)))
             });
             worn.collect()

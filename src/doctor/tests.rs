@@ -155,7 +155,7 @@ const CASES: &[Case] = &[
         "S6XNNS0W100001 (Kingston OM8PGP4, 1.0 TB): 97 % worn, 100 % spare left",
     ),
     (Fresh, "disk-health", |f| health(f).media_errors = 1, "1 media error"),
-    (Healthy, "disk-health", |f| health(f).spare_percent = 10, "10 % spare left"),
+    (Healthy, "disk-health", |f| health(f).spare_percent = 9, "9 % spare left"),
     (Fresh, "disk-health", |f| health(f).warns = true, "it warns"),
     // Network.
     (

@@ -71,6 +71,9 @@ module Lab
         [network.ceph]
         cidr = "#{CEPH}.0/24"
         mtu = 9000
+
+        [cni]
+        kind = "bridge"
       TOML
     end
 

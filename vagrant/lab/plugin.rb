@@ -98,7 +98,10 @@ module Lab
         # Its place in the order of elements does not matter.
         target.parent.delete_element('serial')
         target.parent.add_element('serial').text = serial
-        front = override.add_element('qemu:device', 'alias' => "virtio-disk#{i}").add_element('qemu:frontend')
+        # Vagrant gives disks aliases of its own; where it gives none, libvirt does.
+        named = target.parent.elements['alias']
+        known = named ? named.attributes['name'] : "virtio-disk#{i}"
+        front = override.add_element('qemu:device', 'alias' => known).add_element('qemu:frontend')
         front.add_element('qemu:property', 'name' => 'driver', 'type' => 'string', 'value' => 'nvme')
       end
       client.define_domain_xml(xml.to_s)
