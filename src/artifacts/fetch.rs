@@ -12,7 +12,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// More than any list of checksums has.
 const MOST_SUMS: usize = 1 << 20;
+/// How often is looked whether another run has done with a file.
+const TURN: Duration = Duration::from_millis(200);
 /// How often somebody is told how far it is.
 const TELL: Duration = Duration::from_secs(2);
 
@@ -44,7 +46,8 @@ pub struct Progress {
 
 #[derive(Debug, Clone)]
 pub struct Fetcher {
-    client: Client,
+    /// Made when something is fetched: reading the system's certificates takes longer than most runs.
+    client: OnceLock<Client>,
     store: Store,
     mirror: Option<String>,
     /// Before the second try; twice as long before each further one.
@@ -93,15 +96,22 @@ fn tls() -> rustls::ClientConfig {
 }
 
 impl Fetcher {
-    pub fn new(store: Store, mirror: Option<String>) -> Result<Self, Failure> {
+    pub fn new(store: Store, mirror: Option<String>) -> Self {
+        Self { client: OnceLock::new(), store, mirror, first_wait: Duration::from_secs(1) }
+    }
+
+    fn client(&self, what: &str) -> Result<&Client, Stop> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let client = Client::builder()
             .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls())
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
-            .build();
-        let client = client.map_err(|e| Failure::new("prepare downloads", chain(&e)))?;
-        Ok(Self { client, store, mirror, first_wait: Duration::from_secs(1) })
+            .build()
+            .map_err(|e| for_good(Failure::new(what, chain(&e))))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     pub fn address(&self, name: &str, version: &Version) -> Option<Address> {
@@ -132,6 +142,12 @@ impl Fetcher {
         let part = self.store.dir().join(format!(".part-{}", &sum[..32]));
         fs::create_dir_all(self.store.dir())
             .map_err(|e| unwritable(&what, self.store.dir(), &e))?;
+        let _alone = alone(&part).await.map_err(|e| unwritable(&what, &part, &e))?;
+        if target.exists() && self.is_whole(&what, &target, &sum).await? {
+            // Another run was faster.
+            let _ = fs::remove_file(&part);
+            return Ok(());
+        }
         let once = async || self.body(&what, &from, &part, &tell).await;
         let resumed = fs::metadata(&part).is_ok_and(|m| m.len() > 0);
         self.insist(&what, &from.url, once).await?;
@@ -180,7 +196,7 @@ impl Fetcher {
     }
 
     async fn get(&self, what: &str, url: &str, from: u64) -> Result<Response, Stop> {
-        let mut request = self.client.get(url);
+        let mut request = self.client(what)?.get(url);
         if from > 0 {
             request = request.header(header::RANGE, format!("bytes={from}-"));
         }
@@ -277,6 +293,18 @@ impl Fetcher {
         let (found, _) = read
             .map_err(|e| Failure::new(what, format!("cannot read {} back: {e}", part.display())))?;
         Ok(found == sum)
+    }
+}
+
+/// Waits until no other run of this user's fetches the same file.
+async fn alone(part: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().create(true).append(true).open(part)?;
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(TURN).await,
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
     }
 }
 

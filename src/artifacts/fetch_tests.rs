@@ -157,7 +157,7 @@ async fn fetch(does: &[(&str, Does)], part: Option<&[u8]>) -> Tried {
         fs::write(dir.path().join(name), part).unwrap();
     }
     let server = Server::new(does).await;
-    let fetcher = Fetcher::new(Store::at(dir.path()), Some(server.address.clone())).unwrap();
+    let fetcher = Fetcher::new(Store::at(dir.path()), Some(server.address.clone()));
     let fetcher = Fetcher { first_wait: Duration::from_millis(1), ..fetcher };
     let told = Mutex::new(Vec::new());
     let version = "1.4.3".parse().unwrap();
@@ -255,11 +255,28 @@ async fn what_may_pass_is_tried_again_and_in_the_end_told() {
     // Nobody is there at all.
     let dir = tempfile::tempdir().unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let fetcher = Fetcher::new(Store::at(dir.path()), Some(format!("http://{closed}"))).unwrap();
+    let fetcher = Fetcher::new(Store::at(dir.path()), Some(format!("http://{closed}")));
     let fetcher = Fetcher { first_wait: Duration::from_millis(1), ..fetcher };
     let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), |_| ()).await.unwrap_err();
     assert!(error.causes[0].contains("cannot connect"), "{error}");
     let fetcher = Fetcher { mirror: Some("nonsense".into()), ..fetcher };
     let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), |_| ()).await.unwrap_err();
     assert!(error.causes[0].contains("not an address"), "{error}");
+}
+
+#[tokio::test]
+async fn two_runs_do_not_fetch_into_one_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let server =
+        Server::new(&[("runc.sha256sum", sums()), ("runc.amd64", Does::Gives(program()))]).await;
+    let version: Version = "1.4.3".parse().unwrap();
+    let run = async || {
+        let fetcher = Fetcher::new(Store::at(dir.path()), Some(server.address.clone()));
+        fetcher.fetch("runc", &version, |_| ()).await
+    };
+    let (one, other) = futures::future::join(run(), run()).await;
+    one.unwrap();
+    other.unwrap();
+    assert_eq!(server.asked().iter().filter(|asked| *asked == "runc.amd64").count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the file and its checksum");
 }

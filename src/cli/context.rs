@@ -160,7 +160,6 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
     let store = Store::at(dir);
     let asked = &inventory.artifacts;
     let fetcher = asked.download.then(|| Fetcher::new(store.clone(), asked.mirror.clone()));
-    let fetcher = fetcher.transpose().map_err(|failure| Error::failures(vec![failure], None))?;
     let supply = Some(Releases { store, fetcher });
     Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
 }
