@@ -118,7 +118,6 @@ pub async fn fetch(
             Err(failure) => failures.push(failure),
         }
     }
-    failures.sort_by(|a, b| a.what.cmp(&b.what));
     if failures.is_empty() { Ok(parcels) } else { Err(failures) }
 }
 

@@ -264,11 +264,9 @@ impl Fetcher {
         let total = response.content_length().map(|rest| rest + bytes);
         let mut file = OpenOptions::new()
             .create(true)
-            .write(true)
-            .truncate(false)
+            .append(true)
             .open(part)
             .and_then(|file| file.set_len(bytes).map(|()| file))
-            .and_then(|mut file| io::Seek::seek(&mut file, io::SeekFrom::End(0)).map(|_| file))
             .map_err(|e| for_good(unwritable(what, part, &e)))?;
         let mut told = Instant::now();
         while let Some(chunk) = response.chunk().await.map_err(|e| Stop::Passing(chain(&e)))? {

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::store;
 use crate::names::Version;
 
 #[derive(Debug, Deserialize)]
@@ -56,7 +57,7 @@ impl Address {
 
     /// What a stored file's name ends with.
     pub fn ending(&self) -> &'static str {
-        [".tar.gz", ".tgz"].into_iter().find(|e| self.url.ends_with(e)).unwrap_or("")
+        store::ending(&self.url)
     }
 
     pub fn host(&self) -> &str {
@@ -66,10 +67,9 @@ impl Address {
 
     /// The sum of this file, in a list of one or several.
     pub fn sum_in(&self, list: &str) -> Option<String> {
-        let is_sum = |w: &str| w.len() == 64 && w.bytes().all(|b| b.is_ascii_hexdigit());
         let line = |line: &str| {
             let mut words = line.split_whitespace();
-            let sum = words.next().filter(|w| is_sum(w))?.to_lowercase();
+            let sum = words.next().filter(|w| store::is_sum(w))?.to_lowercase();
             Some((sum, words.next().map(|w| w.trim_start_matches(['*', '.', '/']).to_string())))
         };
         let all: Vec<(String, Option<String>)> = list.lines().filter_map(line).collect();

@@ -17,6 +17,7 @@ use crate::{
 };
 
 const PLATFORM: &str = "linux-amd64";
+const ARCHIVES: [&str; 2] = [".tar.gz", ".tgz"];
 
 /// A directory of release files.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl Store {
     pub fn place(&self, name: &str, version: &Version) -> Option<PathBuf> {
         let stem = self.dir.join(Self::stem(name, version));
         let named = |suffix: &str| PathBuf::from(format!("{}{suffix}", stem.display()));
-        [".tar.gz", ".tgz", ""].into_iter().map(named).find(|file| file.is_file())
+        ARCHIVES.into_iter().chain([""]).map(named).find(|file| file.is_file())
     }
 
     /// Where a file goes that is put into the store.
@@ -92,7 +93,7 @@ impl Store {
                 .left("nothing was sent to any node")
                 .hint("it is cut off, or another file: fetch it again, with its checksum"));
         }
-        let archive = shown.ends_with(".tar.gz") || shown.ends_with(".tgz");
+        let archive = !ending(&shown).is_empty();
         Ok(Release { file, sha256, bytes, archive })
     }
 }
@@ -101,7 +102,16 @@ impl Store {
 fn checksum(said: &str) -> Option<String> {
     let word = said.split_whitespace().next()?;
     let word = word.strip_prefix('\\').unwrap_or(word).to_lowercase();
-    (word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())).then_some(word)
+    is_sum(&word).then_some(word)
+}
+
+pub(super) fn is_sum(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What of an archive's ending a name has; none is a bare program's.
+pub(super) fn ending(name: &str) -> &'static str {
+    ARCHIVES.into_iter().find(|ending| name.ends_with(ending)).unwrap_or("")
 }
 
 pub(super) fn digest(file: &Path) -> io::Result<(String, u64)> {

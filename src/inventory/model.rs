@@ -305,6 +305,11 @@ pub struct OsPartition {
     pub options: Vec<String>,
 }
 
+impl OsPartition {
+    pub const ETCD: &str = "/var/lib/etcd";
+    pub const CONTAINERD: &str = "/var/lib/containerd";
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilesystemKind {

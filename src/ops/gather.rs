@@ -13,8 +13,10 @@ pub async fn facts(sys: &dyn Sys, controller_now_ms: u64) -> SysResult<NodeFacts
     let api = if local.api_answers { sys.api().await? } else { None };
     let (cpus, memory_mb) = sys.cpus_and_memory_mb().await?;
     let mut disks = sys.disks().await?;
-    for disk in &mut disks {
-        disk.health = sys.health(disk).await?;
+    // All at once: every run waits for this.
+    let asked = futures::future::try_join_all(disks.iter().map(|disk| sys.health(disk))).await?;
+    for (disk, health) in disks.iter_mut().zip(asked) {
+        disk.health = health;
     }
     let wall_ms = sys.now_ms();
     let facts = NodeFacts {

@@ -225,17 +225,22 @@ impl OsLayout {
         Ok(ours)
     }
 
-    async fn make(&self, wanted: &OwnPartition, sys: &dyn Sys) -> OpResult<()> {
-        let mut table = sys.os_table(&self.disk).await?;
-        if wanted.part_of(&table).is_none() {
+    /// `table` is kept what it is on the disk.
+    async fn make(
+        &self,
+        wanted: &OwnPartition,
+        table: &mut OsTable,
+        sys: &dyn Sys,
+    ) -> OpResult<()> {
+        if wanted.part_of(table).is_none() {
             sys.add_partition(&self.disk, &wanted.name, wanted.bytes).await?;
-            table = sys.os_table(&self.disk).await?;
+            *table = sys.os_table(&self.disk).await?;
         }
-        if wanted.part_of(&table).is_some_and(|p| p.name.ends_with(IN_MAKING)) {
+        if wanted.part_of(table).is_some_and(|p| p.name.ends_with(IN_MAKING)) {
             sys.make_filesystem(&self.disk, &wanted.name, &wanted.filesystem).await?;
-            table = sys.os_table(&self.disk).await?;
+            *table = sys.os_table(&self.disk).await?;
         }
-        let Some(part) = wanted.part_of(&table) else {
+        let Some(part) = wanted.part_of(table) else {
             let why = format!("the partition {} is not there after it was made", wanted.name);
             return Err(OpError::new(self.title(), why));
         };
@@ -285,12 +290,12 @@ impl Action for OsLayout {
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        let table = sys.os_table(&self.disk).await?;
+        let mut table = sys.os_table(&self.disk).await?;
         if table.unfinished {
             sys.finish_table(&self.disk).await?;
         }
         for wanted in self.ours(&table, sys).await? {
-            self.make(wanted, sys).await?;
+            self.make(wanted, &mut table, sys).await?;
         }
         Ok(None)
     }

@@ -10,8 +10,8 @@ use crate::{
 
 use super::{Decision, Draft, Scene};
 
-pub const ETCD: &str = "/var/lib/etcd";
-const CONTAINERD: &str = "/var/lib/containerd";
+const ETCD: &str = OsPartition::ETCD;
+const CONTAINERD: &str = OsPartition::CONTAINERD;
 
 fn own(wanted: &OsPartition) -> OwnPartition {
     let place = wanted.mount.rsplit('/').next().unwrap_or_default();

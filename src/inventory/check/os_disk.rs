@@ -6,7 +6,7 @@ use super::{Finding, Findings, text};
 use crate::inventory::{Inventory, OsPartition, size_bytes};
 
 /// What may have a partition of its own: the two that fill a disk, or suffer from a full one.
-const MOUNTS: [&str; 2] = ["/var/lib/etcd", "/var/lib/containerd"];
+const MOUNTS: [&str; 2] = [OsPartition::ETCD, OsPartition::CONTAINERD];
 /// XFS is not made on less than 300 MiB, and neither directory is of use in that.
 const SMALLEST: u64 = 512 << 20;
 

@@ -25,7 +25,8 @@ use crate::{
 };
 
 const GIB: u64 = 1 << 30;
-const SECTOR: u64 = 512;
+/// What the kernel counts in, whatever the disk does.
+pub(super) const SECTOR: u64 = 512;
 /// How long udev may take to notice that a disk was closed.
 const FLICKER: std::time::Duration = std::time::Duration::from_millis(200);
 const MOST_LOOKS: u32 = 5;
@@ -107,13 +108,11 @@ impl Linux {
     /// Where its partitions begin and how long they are, as the kernel knows them now.
     fn partitions(&self, disk: &Disk) -> Vec<(u64, u64)> {
         let dir = self.path("/sys/block").join(&disk.kernel_name);
-        let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
         let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
         entries
             .map(|e| e.path())
             .filter(|p| p.join("partition").exists())
-            .filter_map(|p| Some((number(p.join("start"))?, number(p.join("size"))?)))
-            .map(|(start, sectors)| (start * SECTOR, sectors * SECTOR))
+            .filter_map(|p| extent(&p))
             .collect()
     }
 
@@ -195,6 +194,16 @@ impl Linux {
         }
         Ok(())
     }
+}
+
+/// A number that the kernel has in a file.
+pub(super) fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Where a partition begins and how long it is, in bytes, by its directory in /sys.
+pub(super) fn extent(dir: &Path) -> Option<(u64, u64)> {
+    Some((number(&dir.join("start"))? * SECTOR, number(&dir.join("size"))? * SECTOR))
 }
 
 /// Whenever a disk that was open for writing is closed, udev looks at it anew, and takes its

@@ -16,7 +16,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::{
     Linux,
     command::Command,
-    disks::settle,
+    disks::{SECTOR, extent, number, settle},
     files::blocking,
     gpt::{self, Entry, Table},
 };
@@ -71,8 +71,8 @@ fn device_of(disk: &str, number: u32) -> String {
 
 impl Linux {
     fn sector(&self, kernel_name: &str) -> u64 {
-        let path = self.path("/sys/block").join(kernel_name).join("queue/logical_block_size");
-        fs::read_to_string(path).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(512)
+        let queue = self.path("/sys/block").join(kernel_name).join("queue");
+        number(&queue.join("logical_block_size")).unwrap_or(SECTOR)
     }
 
     async fn place(&self, serial: &Serial) -> SysResult<Place> {
@@ -116,13 +116,14 @@ impl Linux {
         })
     }
 
-    /// Changes the table, if it still is what was read, and reads it again.
+    /// Changes the table, if it still is what was read, and reads it back. A change that was cut off
+    /// is finished first.
     async fn change_table(
         &self,
         serial: &Serial,
         place: Place,
         change: impl FnOnce(&Table) -> io::Result<Table> + Send + 'static,
-    ) -> SysResult<Table> {
+    ) -> SysResult<()> {
         let Place { disk, path, sector, table } = place;
         let bytes = disk.size_bytes;
         let all = move || {
@@ -141,15 +142,15 @@ impl Linux {
             }
             let now = Table::read(file, bytes, sector)?;
             if now.entries() == wanted.entries() && !now.is_unfinished() {
-                Ok(now)
+                Ok(())
             } else {
                 Err(io::Error::other("it does not read as it was written"))
             }
         };
         let fail = unfit(serial);
-        let table = blocking(move || all().map_err(fail)).await?;
+        blocking(move || all().map_err(fail)).await?;
         settle().await;
-        Ok(table)
+        Ok(())
     }
 
     pub(super) async fn add(&self, serial: &Serial, name: &str, bytes: u64) -> SysResult<()> {
@@ -157,23 +158,20 @@ impl Linux {
         let random = self.random_bytes(16).await?;
         let random = random.try_into().map_err(|_| SysError::other("no random bytes"))?;
         let (uuid, name) = (gpt::random_uuid(random), format!("{name}{IN_MAKING}"));
-        self.change_table(serial, place, move |table| table.with(&name, &uuid, bytes)).await?;
-        Ok(())
+        self.change_table(serial, place, move |table| table.with(&name, &uuid, bytes)).await
     }
 
     pub(super) async fn make(&self, serial: &Serial, name: &str, kind: &str) -> SysResult<()> {
-        let place = self.place(serial).await?;
+        let mut place = self.place(serial).await?;
+        // A change that was cut off has its entries lie in free space, which may be this one's.
+        if place.table.is_unfinished() {
+            self.finish(serial).await?;
+            place = self.place(serial).await?;
+        }
         let in_making = format!("{name}{IN_MAKING}");
         let mut ours = place.table.entries().into_iter().filter(|e| e.name == in_making);
         let (Some(entry), None) = (ours.next(), ours.next()) else {
             return Err(SysError::other(format!("{serial} has no partition {in_making}")));
-        };
-        // A change that was cut off has its entries lie in free space, which may be this one's.
-        let place = if place.table.is_unfinished() {
-            self.change_table(serial, place, |table| Ok(table.clone())).await?;
-            self.place(serial).await?
-        } else {
-            place
         };
         let device = self.known_to_the_kernel(&place, &entry).await?;
         // Whatever lay in that space before it was free.
@@ -207,8 +205,7 @@ impl Linux {
 
     pub(super) async fn finish(&self, serial: &Serial) -> SysResult<()> {
         let place = self.place(serial).await?;
-        self.change_table(serial, place, |table| Ok(table.clone())).await?;
-        Ok(())
+        self.change_table(serial, place, |table| Ok(table.clone())).await
     }
 
     /// Its device. The kernel reads no table anew while any of the disk is in use: it is told of the
@@ -224,10 +221,7 @@ impl Linux {
             add.arg(place.path.to_string_lossy()).done().await?;
             settle().await;
         }
-        let number = |file: &str| {
-            fs::read_to_string(dir.join(file)).ok()?.trim().parse::<u64>().ok().map(|n| n * 512)
-        };
-        if (number("start"), number("size")) != (Some(entry.start), Some(entry.bytes)) {
+        if extent(&dir) != Some((entry.start, entry.bytes)) {
             return Err(SysError::other(format!(
                 "the kernel takes {name} for something else than the table of {} says",
                 place.disk.serial
