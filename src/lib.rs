@@ -19,6 +19,9 @@ pub mod playbook;
 pub mod state;
 pub mod ui;
 // What is done on nodes, and how they are reached.
+pub mod https;
+pub mod kube;
+pub mod etcd;
 pub mod ops;
 pub mod agent;
 pub mod transport;

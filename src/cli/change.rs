@@ -21,7 +21,7 @@ use crate::{
     conduct::{self, Means, Order, Outcome},
     engine::{Recorder, recorder::Watcher},
     events::{Event, Failure, Level},
-    inventory::{self, Loaded},
+    inventory::{self, Inventory, Loaded},
     names::{NodeName, PhaseName, Version},
     plan::{self, Plan, Scope, render::Shown},
     playbook::{Phase, Playbook, Playbooks, Selector},
@@ -87,7 +87,7 @@ impl<'a> Verb<'a> {
             destroy_osd: change.destroy_osd.iter().cloned().collect(),
         };
         if !loaded.inventory.simulated() {
-            check_real(&playbook, change.until.as_ref())?;
+            check_real(&playbook, &loaded.inventory, change.until.as_ref())?;
         }
         check_disks(&loaded, &wish)?;
         check_targets(&playbook, verb)?;
@@ -363,10 +363,14 @@ fn check_faults(loaded: &Loaded, steps: &[&str]) -> Result<(), Error> {
 }
 
 /// Nobody is contacted for a run that would get stuck half way.
-fn check_real(playbook: &Playbook, until: Option<&PhaseName>) -> Result<(), Error> {
+fn check_real(
+    playbook: &Playbook,
+    inventory: &Inventory,
+    until: Option<&PhaseName>,
+) -> Result<(), Error> {
     let mut before = None;
     for phase in &playbook.phases {
-        if let Some(step) = phase.steps.iter().find(|s| !Step::is_real(s)) {
+        if let Some(step) = phase.steps.iter().find(|s| !Step::is_real(s, inventory)) {
             let hint = match before {
                 Some(last) => format!(
                     "--until {last} does everything before it; `-i sim` shows the rest on simulated machines"

@@ -4,6 +4,7 @@
 //! said against an inventory without touching a machine is said here, all at once.
 
 mod check;
+pub mod kubeadm;
 mod load;
 pub mod model;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod parse;
 mod schema;
 
 pub use check::{Checked, check_for_bootstrap};
+pub use kubeadm::Kubeadm;
 pub use load::{LoadError, Loaded, MAX_BYTES, SIM, discover, load, parse};
 pub use model::*;
 pub use schema::json_schema;

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Kubeadm;
 use crate::names::{Cidr, HostKey, Mac, NodeName, Serial, Version};
 
 /// Which machines exist and what they should be.
@@ -31,6 +32,8 @@ pub struct Inventory {
     pub os_disk: OsDisk,
     #[serde(default)]
     pub artifacts: Artifacts,
+    #[serde(default)]
+    pub kubeadm: Kubeadm,
     #[serde(rename = "node")]
     pub nodes: Vec<Node>,
     /// Present only in an inventory of the simulated fleet.

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{defaults, *};
+use super::{
+    Kubeadm,
+    model::{defaults, *},
+};
 use crate::toml_read::{tables, words};
 
 tables! {
@@ -19,6 +22,7 @@ tables! {
         host = Host::default(),
         os_disk = OsDisk::default(),
         artifacts = Artifacts::default(),
+        kubeadm = Kubeadm::default(),
         nodes as "node",
         sim = None,
     }
@@ -30,6 +34,7 @@ tables! {
         endpoint,
     }
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
+    Kubeadm { patches = BTreeMap::new() }
     Artifacts { dir = None, download = defaults::yes(), mirror = None }
     Ssh { user = None, port = None, config = None }
     Networks { lan, ceph = None, confirm_s = defaults::confirm_s() }

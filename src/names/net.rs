@@ -33,6 +33,22 @@ impl Cidr {
         self.0.broadcast()
     }
 
+    /// The `n`th network of this prefix in it.
+    pub fn part(&self, prefix: u8, n: u32) -> Option<Cidr> {
+        let bits = prefix.checked_sub(self.prefix_len())?;
+        if u64::from(n) >= 1u64.checked_shl(u32::from(bits))? {
+            return None;
+        }
+        let base =
+            u32::from(self.network()) | n.checked_shl(32u32.checked_sub(u32::from(prefix))?)?;
+        ipnet::Ipv4Net::new(base.into(), prefix).ok().map(Cidr)
+    }
+
+    /// The place of an address, counted from the base.
+    pub fn place(&self, address: Ipv4Addr) -> Option<u32> {
+        self.contains(address).then(|| u32::from(address) - u32::from(self.network()))
+    }
+
     /// The `n`th address, counted from the base: the DNS service is the tenth.
     pub fn nth(&self, n: u32) -> Option<Ipv4Addr> {
         let address = Ipv4Addr::from(u32::from(self.0.network()).checked_add(n)?);
@@ -77,6 +93,17 @@ mod tests {
         assert!(net("10.0.0.0/8").overlaps(&net("10.10.10.0/24")));
         assert!(net("10.10.10.0/24").overlaps(&net("10.0.0.0/8")));
         assert!(!net("10.42.0.0/16").overlaps(&net("10.43.0.0/16")));
+    }
+
+    #[test]
+    fn parts_and_places() {
+        let net: Cidr = "10.42.0.0/16".parse().unwrap();
+        assert_eq!(net.part(24, 11).unwrap().to_string(), "10.42.11.0/24");
+        assert_eq!(net.part(24, 256), None);
+        assert_eq!(net.part(8, 0), None);
+        let lan: Cidr = "192.168.1.0/24".parse().unwrap();
+        assert_eq!(lan.place("192.168.1.11".parse().unwrap()), Some(11));
+        assert_eq!(lan.place("192.168.2.11".parse().unwrap()), None);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Checks: they hold, or they fail and say why. They change nothing.
 
+use std::net::Ipv4Addr;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Nature, Observed, OpError, OpResult};
-use super::sys::Sys;
+use super::sys::{EndpointAt, Plane, Sys, SysErrorKind};
 use crate::{
     events::Refusal,
     names::{NodeName, Version},
@@ -224,15 +226,14 @@ impl NodesReady {
 /// The cluster's endpoint answers from this node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EndpointAnswers {
-    pub address: std::net::Ipv4Addr,
-    pub port: u16,
+    pub at: EndpointAt,
     pub wait_s: u32,
 }
 
 #[async_trait]
 impl Action for EndpointAnswers {
     fn title(&self) -> String {
-        format!("the API answers at {}:{}", self.address, self.port)
+        format!("the API answers at {}:{}", self.at.address, self.at.port)
     }
 
     fn nature(&self) -> Nature {
@@ -241,13 +242,84 @@ impl Action for EndpointAnswers {
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
-        while sys.prove(self.address, 576, false).await?.loss_percent == 100 {
+        while let Some(why) = sys.endpoint_trouble(&self.at).await? {
             if sys.now_ms() >= deadline {
-                return Err(OpError::new(self.title(), "no answer").hint(
+                return Err(OpError::new(self.title(), format!("after {} s: {why}", self.wait_s)).hint(
                     "on the control planes: `systemctl status keepalived`; else check the load balancer",
                 ));
             }
             sys.sleep_ms(2000).await;
+        }
+        Ok(Observed::Holds)
+    }
+}
+
+/// Every node is in the cluster as it should be: static pods ready, addresses on the LAN, and all
+/// API servers read the same encrypted Secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterWhole {
+    pub planes: Vec<Plane>,
+    pub wait_s: u32,
+}
+
+#[async_trait]
+impl Action for ClusterWhole {
+    fn title(&self) -> String {
+        "static pods, addresses and encryption are as they should be".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: self.wait_s + 60, ..Nature::CHECK }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
+        loop {
+            let trouble = sys.cluster_trouble(&self.planes).await;
+            let why = match trouble {
+                Ok(trouble) if trouble.is_empty() => return Ok(Observed::Holds),
+                Ok(trouble) => trouble.join("; "),
+                Err(error) if error.kind == SysErrorKind::Passing => error.message,
+                Err(error) => return Err(error.into()),
+            };
+            if sys.now_ms() >= deadline {
+                return Err(OpError::new(self.title(), format!("after {} s: {why}", self.wait_s))
+                    .hint("`kubectl -n kube-system get pods -o wide`, and `crictl ps -a` on that node"));
+            }
+            sys.sleep_ms(2000).await;
+        }
+    }
+}
+
+/// The cluster's own DNS answers, asked from this node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DnsAnswers {
+    pub server: Ipv4Addr,
+    pub name: String,
+    pub wait_s: u32,
+}
+
+#[async_trait]
+impl Action for DnsAnswers {
+    fn title(&self) -> String {
+        format!("the cluster's DNS knows {}", self.name)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature { timeout_s: self.wait_s + 60, ..Nature::CHECK }
+    }
+
+    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
+        let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
+        while let Some(why) = sys.dns_trouble(self.server, &self.name).await? {
+            if sys.now_ms() >= deadline {
+                return Err(OpError::new(
+                    self.title(),
+                    format!("{} does not tell after {} s: {why}", self.server, self.wait_s),
+                )
+                .hint("`kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide`; then the pod network of this node"));
+            }
+            sys.sleep_ms(1000).await;
         }
         Ok(Observed::Holds)
     }

@@ -102,6 +102,8 @@ ops! {
     NodesReady(checks::NodesReady),
     EndpointAnswers(checks::EndpointAnswers),
     CertificatesFresh(checks::CertificatesFresh),
+    ClusterWhole(checks::ClusterWhole),
+    DnsAnswers(checks::DnsAnswers),
 }
 
 impl Op {

@@ -368,6 +368,24 @@ pub trait Kubeadm: Send + Sync {
     async fn upgrade_node(&self, config: &str) -> SysResult<()>;
     /// Makes a token and, for a control plane, uploads the certificates under a new key.
     async fn mint_join(&self, control_plane: bool) -> SysResult<JoinMaterial>;
+    /// Why the API server cannot be had through the cluster's endpoint from here; None when it can.
+    async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>>;
+}
+
+/// Where a cluster's API server is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointAt {
+    pub host: String,
+    pub address: Ipv4Addr,
+    pub port: u16,
+}
+
+/// A node as it has to be seen by the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plane {
+    pub node: NodeName,
+    pub address: Ipv4Addr,
+    pub control_plane: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -411,6 +429,11 @@ pub trait Cluster: Send + Sync {
     /// A snapshot, hashed and verified on the node.
     async fn snapshot(&self) -> SysResult<SnapshotInfo>;
     async fn install_addon(&self, name: &str, version: &str, manifest: &str) -> SysResult<()>;
+    /// What is wrong with the nodes, each in words: static pods that are not ready, addresses on the
+    /// wrong network, an API server that reads another Secret than its neighbours.
+    async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>>;
+    /// Why the cluster's DNS does not know a name, asked from here; None when it does.
+    async fn dns_trouble(&self, server: Ipv4Addr, name: &str) -> SysResult<Option<String>>;
     async fn ceph_noout(&self, node: &NodeName, set: bool) -> SysResult<()>;
     /// Whether noout is set for this node; None where there is no Ceph.
     async fn ceph_has_noout(&self, node: &NodeName) -> SysResult<Option<bool>>;

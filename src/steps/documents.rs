@@ -11,15 +11,22 @@ use crate::{
     names::Version,
 };
 
-use super::{Scene, control_plane_files::AUDIT_POLICY, is_control_plane, known};
+use super::{Scene, control_plane_files::AUDIT_POLICY, is_control_plane, known, kubeadm_patches};
 
 const ENCRYPTION: &str = "/etc/kubernetes/slipway/encryption.yaml";
 const AUDIT_LOGS: &str = "/var/log/kubernetes/audit";
 
 /// Init, cluster and kubelet, in one file.
 pub fn init(scene: &Scene, node: &Node) -> String {
-    [init_configuration(scene, node), cluster_configuration(scene), kubelet_configuration(scene)]
-        .join("---\n")
+    let mut documents = vec![
+        init_configuration(scene, node),
+        cluster_configuration(scene),
+        kubelet_configuration(scene),
+    ];
+    if scene.inventory.cni.kind == CniKind::Bridge {
+        documents.push(kube_proxy_configuration(scene));
+    }
+    documents.join("---\n")
 }
 
 fn init_configuration(scene: &Scene, node: &Node) -> String {
@@ -55,11 +62,19 @@ fn registration(scene: &Scene, node: &Node) -> String {
     } else {
         " []"
     };
+    let mut ignored = Vec::new();
     // kube-vip's manifest lies there before kubeadm comes.
-    let ignored = if scene.inventory.cluster.endpoint.kind == EndpointKind::KubeVip {
-        "  ignorePreflightErrors: [DirAvailable--etc-kubernetes-manifests]\n"
+    if scene.inventory.cluster.endpoint.kind == EndpointKind::KubeVip {
+        ignored.push("DirAvailable--etc-kubernetes-manifests");
+    }
+    // It stands for control groups too; the inventory accepts old ones.
+    if scene.inventory.host.allow_cgroup_v1 {
+        ignored.push("SystemVerification");
+    }
+    let ignored = if ignored.is_empty() {
+        String::new()
     } else {
-        ""
+        format!("  ignorePreflightErrors: [{}]\n", ignored.join(", "))
     };
     format!(
         "\
@@ -72,9 +87,26 @@ nodeRegistration:
   # Two ports: without it the kubelet may choose the Ceph port's address.
   - name: node-ip
     value: \"{address}\"
-",
+{patches}",
         name = node.name,
         address = node.lan.address,
+        patches = kubeadm_patches::field(scene),
+    )
+}
+
+/// What carries Services where no CNI does. The kernel's own limits are the host's business.
+fn kube_proxy_configuration(scene: &Scene) -> String {
+    format!(
+        "\
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clusterCIDR: {pods}
+metricsBindAddress: 0.0.0.0:10249
+conntrack:
+  maxPerCore: 0
+  min: 0
+",
+        pods = scene.inventory.cluster.pod_cidr,
     )
 }
 
@@ -83,6 +115,11 @@ fn cluster_configuration(scene: &Scene) -> String {
     let proxy = match scene.inventory.cni.kind {
         CniKind::Cilium => "proxy:\n  disabled: true\n",
         CniKind::Bridge => "",
+    };
+    // The bridge's ranges follow from the inventory; a second list of them would only disagree.
+    let ranges = match scene.inventory.cni.kind {
+        CniKind::Cilium => "",
+        CniKind::Bridge => "  - name: allocate-node-cidrs\n    value: \"false\"\n",
     };
     format!(
         "\
@@ -133,7 +170,7 @@ controllerManager:
   extraArgs:
   - name: bind-address
     value: 0.0.0.0
-scheduler:
+{ranges}scheduler:
   extraArgs:
   - name: bind-address
     value: 0.0.0.0
@@ -175,6 +212,7 @@ fn sans(scene: &Scene) -> String {
 
 fn kubelet_configuration(scene: &Scene) -> String {
     let dns = scene.dns_service().map_or(String::new(), |dns| format!("clusterDNS: [\"{dns}\"]\n"));
+    let cgroups = if scene.inventory.host.allow_cgroup_v1 { "failCgroupV1: false\n" } else { "" };
     format!(
         "\
 apiVersion: kubelet.config.k8s.io/v1beta1
@@ -184,7 +222,7 @@ cgroupDriver: systemd
 # Not the stub on 127.0.0.53, which is nobody inside a pod.
 resolvConf: /run/systemd/resolve/resolv.conf
 rotateCertificates: true
-# Serving certificates would wait for somebody to sign them.
+{cgroups}# Serving certificates would wait for somebody to sign them.
 serverTLSBootstrap: false
 failSwapOn: true
 # A /24 of pod addresses a node holds them.

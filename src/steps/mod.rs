@@ -28,6 +28,7 @@ mod kernel_modules;
 mod kube_binaries;
 mod kubeadm_init;
 mod kubeadm_join;
+mod kubeadm_patches;
 mod kubelet;
 mod link_proof;
 mod names;
@@ -38,6 +39,7 @@ mod os_disk;
 mod os_layout;
 mod os_update;
 mod packages;
+mod pod_network;
 mod ports_free;
 mod reboot;
 mod static_pods;
@@ -62,7 +64,7 @@ mod reset_node;
 
 use crate::{
     events::Failure,
-    inventory::Node,
+    inventory::{CniKind, Inventory, Node},
     names::{NodeName, StepName},
     ops::Op,
 };
@@ -92,39 +94,24 @@ pub struct Step {
     pub decide: fn(&Scene, &Node) -> Decision,
 }
 
-/// What this build cannot do on real machines yet: Kubernetes itself, and what comes after it. The
-/// simulated fleet does all of it.
+/// What this build cannot do on real machines yet. The simulated fleet does all of it.
 const SIMULATED_ONLY: &[&str] = &[
-    "kube-binaries",
-    "kubelet",
-    "images",
-    "endpoint",
-    "control-plane-files",
-    "encryption",
-    "kubeadm-init",
-    "node-labels",
-    "cni",
-    "kubeadm-join",
-    "verify-node",
-    "verify-cluster",
-    "gitops-engine",
-    "hand-off",
     "upgrade-gate",
     "stage-binaries",
     "node-away",
     "kubeadm-upgrade",
     "kubelet-swap",
     "node-back",
-    "leave-cluster",
-    "reset-node",
-    "forget-node",
-    "reset-host",
 ];
 
 impl Step {
-    /// Whether this build can run it on real machines.
-    pub fn is_real(name: &StepName) -> bool {
-        !SIMULATED_ONLY.contains(&name.as_str())
+    /// Whether this build can run it on real machines that this inventory describes.
+    pub fn is_real(name: &StepName, inventory: &Inventory) -> bool {
+        match name.as_str() {
+            "cni" => inventory.cni.kind == CniKind::Bridge,
+            "gitops-engine" | "hand-off" => inventory.gitops.is_none(),
+            name => !SIMULATED_ONLY.contains(&name),
+        }
     }
 
     pub fn find(name: &StepName) -> Option<&'static Step> {
@@ -189,6 +176,16 @@ pub static STEPS: &[Step] = &[
     step("kubelet", "The kubelet's unit", kubelet::decide),
     step("images", "Images that the node will need", images::decide),
     step("endpoint", "The cluster's address and name", endpoint::decide),
+    step(
+        "pod-network",
+        "Ranges of pods and the routes between them, where no CNI brings its own",
+        pod_network::decide,
+    ),
+    step(
+        "kubeadm-patches",
+        "Patches of the inventory, where kubeadm looks for them",
+        kubeadm_patches::decide,
+    ),
     step(
         "control-plane-files",
         "Files that the API server's flags name",

@@ -5,16 +5,17 @@
 //! stays too: nothing leads to it any more, and the next cluster is made faster with it.
 
 use crate::{
-    inventory::{EndpointKind, Node},
+    inventory::{CniKind, EndpointKind, Node},
     ops::{files::Absent, units::UnitOff},
 };
 
 use super::{
-    Decision, Draft, Scene, control_plane_files, endpoint, is_control_plane, kubelet, runtime,
+    Decision, Draft, Scene, control_plane_files, endpoint, is_control_plane, kubelet, pod_network,
+    runtime,
 };
 
 /// Left by the CNI: with it, the next cluster's node would call itself Ready before it has one.
-const CNI: [&str; 2] = ["/etc/cni/net.d/05-cilium.conflist", "/etc/cni/net.d/10-bridge.conflist"];
+const CNI: [&str; 2] = ["/etc/cni/net.d/05-cilium.conflist", pod_network::CONFIG];
 
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let mut units = vec!["kubelet.service"];
@@ -25,6 +26,10 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
             files.extend([endpoint::KEEPALIVED, endpoint::CHECK]);
         }
         files.extend([endpoint::KUBE_VIP_POD, control_plane_files::AUDIT_POLICY]);
+    }
+    if scene.inventory.cni.kind == CniKind::Bridge {
+        units.push(pod_network::UNIT);
+        files.extend([pod_network::UNIT_FILE, pod_network::SCRIPT]);
     }
     // Last: the kubelet is not to find it gone and start it anew.
     units.push("containerd.service");

@@ -4,12 +4,13 @@ use crate::{
     inventory::Node,
     names::NodeName,
     ops::{
-        checks::{CertificatesFresh, NodesReady},
+        checks::{CertificatesFresh, ClusterWhole, NodesReady},
         etcd::EtcdGate,
+        sys::Plane,
     },
 };
 
-use super::{Decision, Draft, Scene, known};
+use super::{Decision, Draft, Scene, is_control_plane, known};
 
 /// Certificates live a year and an upgrade renews them: a month is time enough to plan one.
 const MIN_DAYS: u32 = 30;
@@ -26,11 +27,18 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
             // Who stays is in the cluster; a machine on the shelf is not waited for.
             && (leaving.is_none() || known::in_cluster(scene, &n.name))
     };
-    let nodes: Vec<NodeName> =
-        scene.inventory.nodes.iter().filter(is_asked).map(|n| n.name.clone()).collect();
+    let asked: Vec<&Node> = scene.inventory.nodes.iter().filter(is_asked).collect();
+    let nodes: Vec<NodeName> = asked.iter().map(|n| n.name.clone()).collect();
+    let plane = |n: &&Node| Plane {
+        node: n.name.clone(),
+        address: n.lan.address,
+        control_plane: is_control_plane(n),
+    };
+    let planes = asked.iter().map(plane).collect();
     Ok(vec![
         Draft::new(&node.name, NodesReady { nodes, kubelet: None, wait_s: 180 }),
         Draft::new(&node.name, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
+        Draft::new(&node.name, ClusterWhole { planes, wait_s: 120 }),
         Draft::new(&node.name, CertificatesFresh { min_days: MIN_DAYS }),
     ])
 }

@@ -1,15 +1,32 @@
-//! verify-node: the cluster's endpoint answers from this node.
+//! verify-node: the cluster's endpoint answers from this node, and so does its DNS.
 
-use crate::{inventory::Node, ops::checks::EndpointAnswers};
+use crate::{
+    inventory::Node,
+    ops::{
+        checks::{DnsAnswers, EndpointAnswers},
+        sys::EndpointAt,
+    },
+};
+
+/// Every cluster has it, and it is never renamed.
+const NAME: &str = "kubernetes.default.svc.cluster.local";
 
 use super::{Decision, Draft, Scene, known};
 
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
-    // Behind a name that only DNS knows there is no address to prove here.
-    let Some(address) = scene.endpoint_address() else { return Ok(Vec::new()) };
     if known::is_passed_by(scene, node) {
         return Ok(Vec::new());
     }
-    let port = scene.inventory.cluster.endpoint.port;
-    Ok(vec![Draft::new(&node.name, EndpointAnswers { address, port, wait_s: 60 })])
+    let endpoint = &scene.inventory.cluster.endpoint;
+    let mut drafts = Vec::new();
+    // Behind a name that only DNS knows there is no address to prove here.
+    if let Some(address) = scene.endpoint_address() {
+        let at = EndpointAt { host: endpoint.host.clone(), address, port: endpoint.port };
+        drafts.push(Draft::new(&node.name, EndpointAnswers { at, wait_s: 60 }));
+    }
+    if let Some(server) = scene.dns_service() {
+        let dns = DnsAnswers { server, name: NAME.into(), wait_s: 180 };
+        drafts.push(Draft::new(&node.name, dns));
+    }
+    Ok(drafts)
 }

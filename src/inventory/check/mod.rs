@@ -6,6 +6,7 @@
 
 mod cluster;
 mod host;
+mod kubeadm;
 mod networks;
 mod nodes;
 mod os_disk;
@@ -59,6 +60,7 @@ pub(super) fn check(checked: &Checked, unread: &[(String, String)]) -> Diagnosti
     nodes::check(inventory, &mut f);
     host::check(inventory, unread, &mut f);
     os_disk::check(inventory, &mut f);
+    kubeadm::check(inventory, &mut f);
     sim::check(inventory, &mut f);
     let mut found = checked.document.errors.clone();
     found.append(&mut f.found);

@@ -1,6 +1,6 @@
 //! What the simulated API server and etcd can be asked to do.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use crate::{
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
-        sys::{Cluster, SnapshotInfo, SysError, SysResult},
+        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult},
     },
 };
 
@@ -135,6 +135,30 @@ impl Cluster for FakeSys {
             Ok(())
         })
         .await
+    }
+
+    async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>> {
+        let now_ms = self.cell.now_ms();
+        Ok(self
+            .look(|m, world| {
+                let Some(cluster) = world.cluster_of(m) else { return vec!["no cluster".into()] };
+                let wrong = planes.iter().filter(|plane| {
+                    plane.control_plane && !cluster.api_answers(&plane.node, world, now_ms)
+                });
+                wrong.map(|plane| format!("{}'s API server does not answer", plane.node)).collect()
+            })
+            .await)
+    }
+
+    async fn dns_trouble(&self, _: Ipv4Addr, name: &str) -> SysResult<Option<String>> {
+        let now_ms = self.cell.now_ms();
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m)?;
+                let serves = cluster.addons.values().any(|addon| now_ms >= addon.ready_at_ms);
+                (!serves).then(|| format!("no answer about {name}"))
+            })
+            .await)
     }
 
     async fn ceph_noout(&self, node: &NodeName, set: bool) -> SysResult<()> {

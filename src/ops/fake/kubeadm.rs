@@ -12,7 +12,7 @@ use crate::{
     names::{NodeName, Version},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
-        sys::{InitPhase, JoinMaterial, Kubeadm, LocalKube, SysError, SysResult},
+        sys::{EndpointAt, InitPhase, JoinMaterial, Kubeadm, LocalKube, Net, SysError, SysResult},
     },
     secret::Sealed,
 };
@@ -469,6 +469,11 @@ impl Kubeadm for FakeSys {
             certificate_key: control_plane.then(|| Sealed::new(key)),
             ca_fingerprint: ca,
         })
+    }
+
+    async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>> {
+        let proof = self.prove(at.address, 576, false).await?;
+        Ok((proof.loss_percent == 100).then(|| "no answer".to_string()))
     }
 }
 

@@ -67,7 +67,9 @@ impl Artifacts for Linux {
     }
 
     async fn has_image(&self, image: &str) -> SysResult<bool> {
-        let asked = Command::new("ctr").args(["-n", "k8s.io", "images", "ls", "-q"]).done().await?;
+        // Before the runtime is there and runs, no image is.
+        let asked = Command::new("ctr").args(["-n", "k8s.io", "images", "ls", "-q"]).done().await;
+        let Ok(asked) = asked else { return Ok(false) };
         Ok(asked.stdout.lines().any(|line| line.trim() == image))
     }
 

@@ -9,6 +9,7 @@
 
 mod artifacts;
 mod clearing;
+mod cluster;
 pub mod command;
 mod disks;
 mod echo;
@@ -16,6 +17,7 @@ mod files;
 mod gpt;
 mod kernel;
 mod kube;
+mod kubeadm;
 mod media;
 mod net;
 mod network;
@@ -27,12 +29,24 @@ mod users;
 
 use std::path::PathBuf;
 
-use crate::ops::sys::{SysError, SysResult};
+use async_trait::async_trait;
+
+use crate::{
+    names::StepName,
+    ops::sys::{Moment, SysError, SysResult, Watch},
+};
 
 /// What is still to come on real machines. The command line refuses such phases before it contacts
 /// anybody, so this is what an edited playbook gets to see.
 fn not_yet<T>(what: &str) -> SysResult<T> {
     Err(SysError::other(format!("this build of Slipway cannot {what} on real machines yet")))
+}
+
+#[async_trait]
+impl Watch for Linux {
+    async fn moment(&self, _: &StepName, _: Moment) -> SysResult<()> {
+        Ok(())
+    }
 }
 
 /// This machine, or what lies below a directory of it.

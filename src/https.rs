@@ -1,0 +1,195 @@
+//! Requests to a server that shows and asks for certificates of a cluster's own CA: the API server
+//! and etcd. Must not know what is asked.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use reqwest::{Client, Method, header::CONTENT_TYPE};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde_json::Value;
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long an answer may take: longer than any that is worth waiting for on the same node.
+const ANSWER: Duration = Duration::from_secs(20);
+
+/// Who asks, and by which CA the server is known; all PEM.
+pub struct Credentials {
+    pub ca: Vec<u8>,
+    /// Certificate and key. Without them one is anonymous.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nobody answered, or only half.
+    Unreachable(String),
+    /// It answered, and said no.
+    Said { code: u16, message: String },
+    /// What was read or sent makes no sense.
+    Other(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Unreachable(why) | Trouble::Other(why) => f.write_str(why),
+            Trouble::Said { code, message } => write!(f, "{message} (HTTP {code})"),
+        }
+    }
+}
+
+impl Trouble {
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Trouble::Said { code: 404, .. })
+    }
+
+    /// Whether another try may help.
+    pub fn passes(&self) -> bool {
+        match self {
+            Trouble::Unreachable(_) => true,
+            Trouble::Said { code, .. } => *code == 429 || *code >= 500,
+            Trouble::Other(_) => false,
+        }
+    }
+}
+
+pub type Answer<T> = Result<T, Trouble>;
+
+#[derive(Debug, Clone)]
+pub struct Https {
+    client: Client,
+    base: String,
+}
+
+fn other(error: impl fmt::Display) -> Trouble {
+    Trouble::Other(error.to_string())
+}
+
+/// reqwest's own words leave out what is behind them.
+fn unreachable(error: &reqwest::Error) -> Trouble {
+    let mut text =
+        if error.is_timeout() { "no answer in time".to_string() } else { error.to_string() };
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Trouble::Unreachable(text)
+}
+
+fn config(with: &Credentials) -> Answer<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&with.ca) {
+        roots.add(certificate.map_err(other)?).map_err(other)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(other)?
+        .with_root_certificates(roots);
+    let Some((certificates, key)) = &with.client else { return Ok(builder.with_no_client_auth()) };
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(certificates).collect::<Result<_, _>>().map_err(other)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(other)?;
+    builder.with_client_auth_cert(chain, key).map_err(other)
+}
+
+impl Https {
+    /// `base` is `https://HOST:PORT`.
+    pub fn new(base: impl Into<String>, with: &Credentials) -> Answer<Self> {
+        Self::at(base, with, None)
+    }
+
+    /// A server that is known by its name, at an address that is known already: no name service is
+    /// asked.
+    pub fn at(
+        base: impl Into<String>,
+        with: &Credentials,
+        found: Option<(&str, std::net::SocketAddr)>,
+    ) -> Answer<Self> {
+        // No proxy: it is a neighbour, whatever the environment says.
+        let mut builder = Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(config(with)?)
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER);
+        if let Some((name, address)) = found {
+            builder = builder.resolve(name, address);
+        }
+        Ok(Self { client: builder.build().map_err(other)?, base: base.into() })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Answer<reqwest::Response> {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some((kind, body)) = body {
+            request = request.header(CONTENT_TYPE, kind).body(body);
+        }
+        let response = request.send().await.map_err(|e| unreachable(&e))?;
+        let code = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.unwrap_or_default();
+        // Both say why in a field of this name.
+        let said = serde_json::from_str::<Value>(&text).ok();
+        let said = said.as_ref().and_then(|v| v["message"].as_str()).map(str::to_string);
+        let message = said.unwrap_or_else(|| text.chars().take(200).collect());
+        Err(Trouble::Said { code, message })
+    }
+
+    async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Answer<Value> {
+        let response = self.send(method, path, body).await?;
+        let bytes = response.bytes().await.map_err(|e| unreachable(&e))?;
+        serde_json::from_slice(&bytes).map_err(other)
+    }
+
+    pub async fn get(&self, path: &str) -> Answer<Value> {
+        self.json(Method::GET, path, None).await
+    }
+
+    /// None where there is no such thing.
+    pub async fn find(&self, path: &str) -> Answer<Option<Value>> {
+        match self.get(path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(trouble) if trouble.is_not_found() => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer<Value> {
+        self.json(Method::POST, path, Some(("application/json", body.to_string().into()))).await
+    }
+
+    /// `kind` is a patch's: `merge-patch+json`, `apply-patch+yaml`.
+    pub async fn patch(&self, path: &str, kind: &str, body: &Value) -> Answer<Value> {
+        let kind = format!("application/{kind}");
+        self.json(Method::PATCH, path, Some((&kind, body.to_string().into()))).await
+    }
+
+    /// Nothing there is fine.
+    pub async fn delete(&self, path: &str) -> Answer<()> {
+        match self.send(Method::DELETE, path, None).await {
+            Err(trouble) if !trouble.is_not_found() => Err(trouble),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the address answers with success, whatever it says.
+    pub async fn is_well(&self, path: &str) -> Answer<()> {
+        self.send(Method::GET, path, None).await.map(drop)
+    }
+
+    /// An answer that comes in parts.
+    pub async fn stream(&self, path: &str, body: &Value) -> Answer<reqwest::Response> {
+        self.send(Method::POST, path, Some(("application/json", body.to_string().into()))).await
+    }
+}

@@ -1,0 +1,145 @@
+//! What objects say, out of their JSON.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use serde_json::Value;
+
+use crate::{
+    facts::{Addon, Application, KubeNode},
+    names::{NodeName, Version},
+};
+
+/// Set on what Slipway cordoned: only that may it open again.
+pub const CORDONED: &str = "slipway-cordoned";
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+pub fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+fn strings(map: &Value) -> BTreeMap<String, String> {
+    let pairs = map.as_object().into_iter().flatten();
+    pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_string()))).collect()
+}
+
+/// `v1.36.4`.
+pub fn version(text: &Value) -> Option<Version> {
+    text.as_str()?.trim_start_matches('v').parse().ok()
+}
+
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
+    let all = object["status"]["conditions"].as_array()?;
+    all.iter().find(|c| c["type"] == kind)?["status"].as_str()
+}
+
+pub fn internal_ip(node: &Value) -> Option<Ipv4Addr> {
+    let all = node["status"]["addresses"].as_array()?;
+    let of = |a: &Value| a["address"].as_str()?.parse().ok();
+    all.iter().filter(|a| a["type"] == "InternalIP").find_map(of)
+}
+
+/// A pod that a drain has to move: not the node's own, and not over.
+pub fn is_movable(pod: &Value) -> bool {
+    let daemon = pod["metadata"]["ownerReferences"]
+        .as_array()
+        .is_some_and(|owners| owners.iter().any(|o| o["kind"] == "DaemonSet"));
+    let mirror = pod["metadata"]["annotations"][MIRROR].is_string();
+    let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    !(daemon || mirror || over)
+}
+
+/// Nodes whose names could be the inventory's; the pods are counted into them.
+pub fn nodes(nodes: &Value, pods: &Value) -> Vec<KubeNode> {
+    let mut on: BTreeMap<&str, u32> = BTreeMap::new();
+    for pod in items(pods).filter(|pod| is_movable(pod)) {
+        if let Some(node) = pod["spec"]["nodeName"].as_str() {
+            *on.entry(node).or_default() += 1;
+        }
+    }
+    let read = |node: &Value| {
+        let name = node["metadata"]["name"].as_str()?;
+        let labels = strings(&node["metadata"]["labels"]);
+        let taints = node["spec"]["taints"].as_array().into_iter().flatten();
+        Some(KubeNode {
+            name: name.parse::<NodeName>().ok()?,
+            ready: condition(node, "Ready") == Some("True"),
+            kubelet: version(&node["status"]["nodeInfo"]["kubeletVersion"])?,
+            control_plane: labels.contains_key(CONTROL_PLANE),
+            cordoned: node["spec"]["unschedulable"].as_bool().unwrap_or(false),
+            cordoned_by_us: node["metadata"]["annotations"][CORDONED].is_string(),
+            taints: taints.filter_map(|t| Some(t["key"].as_str()?.to_string())).collect(),
+            labels,
+            pods: on.get(name).copied().unwrap_or(0),
+        })
+    };
+    items(nodes).filter_map(read).collect()
+}
+
+/// Argo CD's applications.
+pub fn applications(list: &Value) -> Vec<Application> {
+    let read = |app: &Value| {
+        let status = &app["status"];
+        Some(Application {
+            name: app["metadata"]["name"].as_str()?.to_string(),
+            synced: status["sync"]["status"] == "Synced",
+            healthy: status["health"]["status"] == "Healthy",
+            revision: status["sync"]["revision"].as_str().unwrap_or_default().to_string(),
+        })
+    };
+    items(list).filter_map(read).collect()
+}
+
+/// The versions that were noted down when something was installed.
+pub fn addons(noted: &Value) -> BTreeMap<String, Addon> {
+    let of = |(name, version)| (name, Addon { version, ready: true });
+    strings(&noted["data"]).into_iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_node_and_what_runs_on_it() {
+        let list = json!({ "items": [{
+            "metadata": {
+                "name": "node-a",
+                "labels": { CONTROL_PLANE: "", "zone": "shelf" },
+                "annotations": { CORDONED: "true" },
+            },
+            "spec": { "unschedulable": true, "taints": [{ "key": CONTROL_PLANE, "effect": "NoSchedule" }] },
+            "status": {
+                "addresses": [{ "type": "Hostname", "address": "node-a" }, { "type": "InternalIP", "address": "10.0.0.1" }],
+                "conditions": [{ "type": "Ready", "status": "True" }],
+                "nodeInfo": { "kubeletVersion": "v1.36.4" },
+            },
+        }] });
+        let pod = |node: &str, owner: &str, phase: &str| json!({ "metadata": { "ownerReferences": [{ "kind": owner }] }, "spec": { "nodeName": node }, "status": { "phase": phase } });
+        let mirror = json!({ "metadata": { "annotations": { MIRROR: "x" } }, "spec": { "nodeName": "node-a" }, "status": { "phase": "Running" } });
+        let pods = json!({ "items": [
+            pod("node-a", "ReplicaSet", "Running"), pod("node-a", "DaemonSet", "Running"),
+            pod("node-a", "Job", "Succeeded"), pod("node-b", "ReplicaSet", "Running"), mirror,
+        ] });
+        let found = nodes(&list, &pods);
+        assert_eq!(found.len(), 1);
+        let node = &found[0];
+        assert!(node.ready && node.control_plane && node.cordoned && node.cordoned_by_us);
+        assert_eq!((node.pods, node.kubelet.to_string().as_str()), (1, "1.36.4"));
+        assert_eq!(node.taints, [CONTROL_PLANE]);
+        assert_eq!(internal_ip(&list["items"][0]), Some("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_so() {
+        assert!(nodes(&json!({}), &json!({})).is_empty());
+        assert!(
+            nodes(&json!({ "items": [{ "metadata": { "name": "A B" } }] }), &json!({})).is_empty()
+        );
+        assert!(addons(&json!({ "data": { "bridge": "1.9.1" } }))["bridge"].ready);
+        let apps = applications(&json!({ "items": [{ "metadata": { "name": "root" } }] }));
+        assert!(!apps[0].synced && !apps[0].healthy);
+    }
+}

@@ -1,0 +1,475 @@
+//! The cluster as one control plane sees it: its own API server and etcd are asked, and through them
+//! changed.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Linux, kube::PKI, not_yet};
+use crate::{
+    etcd::{EtcdMember, Status},
+    facts::{ApiFacts, Member},
+    https::{Https, Trouble},
+    kube::{SYSTEM, certificate, read},
+    names::{NodeName, hex},
+    ops::{
+        cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
+        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult, Time},
+    },
+};
+
+/// Where the versions of what was installed are noted down.
+const ADDONS: &str = "slipway-addons";
+const FIELD_MANAGER: &str = "slipway";
+/// A Secret that every API server has to read alike.
+const PROBE: &str = "slipway-encryption-probe";
+/// How a Secret begins in etcd that was encrypted as `encryption.yaml` says.
+const ENCRYPTED: &[u8] = b"k8s:enc:secretbox:v1:";
+const HOSTS: &str = "/etc/hosts";
+/// More does not fit into a frame.
+const MOST_SNAPSHOT: usize = 15 << 20;
+/// etcd ends a snapshot with the SHA-256 of what came before.
+const SUM: usize = 32;
+
+/// Nobody answers, or nobody is allowed to ask yet: there is nothing to know.
+fn silence<T>(answer: Result<T, Trouble>) -> SysResult<Option<T>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(trouble) if trouble.passes() => Ok(None),
+        Err(Trouble::Said { code: 401 | 403 | 404, .. }) => Ok(None),
+        Err(trouble) => Err(trouble.into()),
+    }
+}
+
+fn node_path(node: &NodeName) -> String {
+    format!("/api/v1/nodes/{node}")
+}
+
+fn secret_path(name: &str) -> String {
+    format!("/api/v1/namespaces/{SYSTEM}/secrets/{name}")
+}
+
+impl Linux {
+    /// Of this node's own control plane certificates, the first to end.
+    fn certificates_end_ms(&self) -> u64 {
+        let in_dir = |dir: String| {
+            let names = self.names_in(&dir).into_iter();
+            names
+                .filter(|n| {
+                    n.ends_with(".crt") && !matches!(n.as_str(), "ca.crt" | "front-proxy-ca.crt")
+                })
+                .filter_map(move |n| certificate::read(&self.text_of(&format!("{dir}/{n}"))?))
+        };
+        let all = in_dir(PKI.to_string()).chain(in_dir(format!("{PKI}/etcd")));
+        all.map(|certificate| certificate.ends_ms).min().unwrap_or(0)
+    }
+
+    /// Names of nodes by their addresses, from the block that Slipway keeps in the hosts file: for a
+    /// member that has no name yet.
+    fn names_by_address(&self) -> BTreeMap<String, NodeName> {
+        let text = self.text_of(HOSTS).unwrap_or_default();
+        let entry = |line: &str| {
+            let mut words = line.split('#').next()?.split_whitespace();
+            let address = words.next()?.to_string();
+            Some((address, words.next()?.parse().ok()?))
+        };
+        text.lines().filter_map(entry).collect()
+    }
+
+    /// The status of every member that answers.
+    async fn statuses(&self, members: &[EtcdMember]) -> BTreeMap<String, Status> {
+        let one = async |member: &EtcdMember| {
+            let etcd = self.etcd_at(member.clients.first()?)?.ok()?;
+            Some((member.id.clone(), etcd.status().await.ok()?))
+        };
+        join_all(members.iter().map(one)).await.into_iter().flatten().collect()
+    }
+
+    /// Whether the voters that answer have the same at one revision. Learners do not say.
+    async fn hashes_equal(
+        &self,
+        members: &[EtcdMember],
+        statuses: &BTreeMap<String, Status>,
+    ) -> bool {
+        let voters = members.iter().filter(|m| !m.learner && statuses.contains_key(&m.id));
+        let voters: Vec<&EtcdMember> = voters.collect();
+        let Some(revision) = voters.iter().map(|m| statuses[&m.id].revision).min() else {
+            return true;
+        };
+        let one = async |member: &&EtcdMember| {
+            let etcd = self.etcd_at(member.clients.first()?)?.ok()?;
+            etcd.hash(revision).await.ok()
+        };
+        let hashes: Vec<u64> =
+            join_all(voters.iter().map(one)).await.into_iter().flatten().collect();
+        hashes.windows(2).all(|pair| pair[0] == pair[1])
+    }
+
+    async fn gathered(&self, api: &Https) -> SysResult<Option<ApiFacts>> {
+        let config = format!("/api/v1/namespaces/{SYSTEM}/configmaps/kubeadm-config");
+        let noted = format!("/api/v1/namespaces/{SYSTEM}/configmaps/{ADDONS}");
+        let applications = "/apis/argoproj.io/v1alpha1/applications";
+        let etcd = self.own_etcd()?;
+        let (config, nodes, pods, noted, applications, status, members, alarms) = tokio::join!(
+            api.get(&config),
+            api.get("/api/v1/nodes"),
+            api.get("/api/v1/pods"),
+            api.find(&noted),
+            api.find(applications),
+            etcd.status(),
+            etcd.members(),
+            etcd.alarms(),
+        );
+        // Before kubeadm has noted down what the cluster is, there is none.
+        let (Some(config), Some(nodes), Some(pods)) =
+            (silence(config)?, silence(nodes)?, silence(pods)?)
+        else {
+            return Ok(None);
+        };
+        let (Ok(status), Ok(members), Ok(alarms)) = (status, members, alarms) else {
+            return Ok(None);
+        };
+        let stored = config["data"]["ClusterConfiguration"].as_str().unwrap_or_default();
+        let Some(version) =
+            crate::kube::value(stored, "kubernetesVersion").and_then(|v| v.parse().ok())
+        else {
+            return Ok(None);
+        };
+        let statuses = self.statuses(&members).await;
+        let hashes_equal = self.hashes_equal(&members, &statuses).await;
+        let mut names = self.names_by_address();
+        for node in read::items(&nodes) {
+            let name = node["metadata"]["name"].as_str().and_then(|n| n.parse().ok());
+            if let (Some(address), Some(name)) = (read::internal_ip(node), name) {
+                names.insert(address.to_string(), name);
+            }
+        }
+        Ok(Some(ApiFacts {
+            version,
+            nodes: read::nodes(&nodes, &pods),
+            members: members.iter().filter_map(|m| member(m, &names, &statuses)).collect(),
+            etcd_cluster_id: status.cluster.clone(),
+            etcd_revision: status.revision,
+            leader: status.leader.clone(),
+            alarms: alarms
+                .into_iter()
+                .map(|(of, alarm)| format!("{alarm} of member {of}"))
+                .collect(),
+            hashes_equal,
+            certificates_end_ms: self.certificates_end_ms(),
+            addons: silence(noted)?.flatten().map(|n| read::addons(&n)).unwrap_or_default(),
+            applications: silence(applications)?
+                .flatten()
+                .map(|list| read::applications(&list))
+                .unwrap_or_default(),
+        }))
+    }
+
+    async fn patch_node(&self, node: &NodeName, patch: &Value) -> SysResult<()> {
+        let api = self.own_api()?;
+        api.patch(&node_path(node), "merge-patch+json", patch).await?;
+        Ok(())
+    }
+
+    async fn pods_to_move(&self, api: &Https, node: &NodeName) -> SysResult<Vec<(String, String)>> {
+        let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}");
+        let pods = api.get(&path).await?;
+        let movable = read::items(&pods).filter(|pod| read::is_movable(pod));
+        let name = |pod: &Value| {
+            let of = &pod["metadata"];
+            Some((of["namespace"].as_str()?.to_string(), of["name"].as_str()?.to_string()))
+        };
+        Ok(movable.filter_map(name).collect())
+    }
+
+    /// The probe's value, written the first time that somebody looks for it.
+    async fn probe(&self, api: &Https) -> SysResult<String> {
+        let object = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": PROBE, "namespace": SYSTEM },
+            "stringData": { "probe": "every API server reads this alike" },
+        });
+        let collection = format!("/api/v1/namespaces/{SYSTEM}/secrets");
+        if api.find(&secret_path(PROBE)).await?.is_none() {
+            match api.post(&collection, &object).await {
+                // Another one was faster.
+                Ok(_) | Err(Trouble::Said { code: 409, .. }) => {}
+                Err(trouble) => return Err(trouble.into()),
+            }
+        }
+        let found = api.get(&secret_path(PROBE)).await?;
+        Ok(found["data"]["probe"].as_str().unwrap_or_default().to_string())
+    }
+
+    /// What is wrong with one control plane, as far as the others can tell.
+    async fn trouble_with(
+        &self,
+        plane: &Plane,
+        pods: &Value,
+        nodes: &Value,
+        probe: &str,
+    ) -> Vec<String> {
+        let mut troubles = Vec::new();
+        let name = plane.node.as_str();
+        let node = read::items(nodes).find(|n| n["metadata"]["name"] == name);
+        match node.and_then(read::internal_ip) {
+            Some(address) if address == plane.address => {}
+            Some(other) => {
+                troubles.push(format!("{name}'s kubelet gives {other}, not {}", plane.address))
+            }
+            None => troubles.push(format!("{name} has no address in the cluster")),
+        }
+        if !plane.control_plane {
+            return troubles;
+        }
+        for of in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+            let pod = format!("{of}-{name}");
+            let found = read::items(pods).find(|p| p["metadata"]["name"] == pod.as_str());
+            if found.and_then(|p| read::condition(p, "Ready")) != Some("True") {
+                troubles.push(format!("the static pod {pod} is not ready"));
+            }
+        }
+        let read_there = match self.api_at(plane.address) {
+            Some(Ok(api)) => api.get(&secret_path(PROBE)).await.map_err(|t| t.to_string()),
+            Some(Err(error)) => Err(error.message),
+            None => Err("there is no admin.conf here".into()),
+        };
+        match read_there {
+            Ok(secret) if secret["data"]["probe"].as_str() == Some(probe) => {}
+            Ok(_) => {
+                troubles.push(format!("{name}'s API server reads another Secret than this one"))
+            }
+            Err(why) => troubles.push(format!("{name}'s API server does not read Secrets: {why}")),
+        }
+        troubles
+    }
+}
+
+fn member(
+    member: &EtcdMember,
+    names: &BTreeMap<String, NodeName>,
+    statuses: &BTreeMap<String, Status>,
+) -> Option<Member> {
+    // kubeadm names a member after its node, once it has started.
+    let by_name = member.name.parse().ok();
+    let by_address = member.peers.iter().find_map(|peer| names.get(peer)).cloned();
+    let nobody = || format!("member-{}", member.id).parse().ok();
+    Some(Member {
+        id: member.id.clone(),
+        name: member.name.clone(),
+        node: by_name.or(by_address).or_else(nobody)?,
+        learner: member.learner,
+        started: !member.name.is_empty() && statuses.contains_key(&member.id),
+    })
+}
+
+#[async_trait]
+impl Cluster for Linux {
+    async fn api(&self) -> SysResult<Option<ApiFacts>> {
+        let Some(api) = self.api_at(Ipv4Addr::LOCALHOST) else { return Ok(None) };
+        if self.etcd_at("127.0.0.1").is_none() {
+            return Ok(None);
+        }
+        self.gathered(&api?).await
+    }
+
+    async fn cordon(&self, node: &NodeName, cordoned: bool) -> SysResult<()> {
+        let mark = if cordoned { json!("true") } else { Value::Null };
+        self.patch_node(
+            node,
+            &json!({
+                "metadata": { "annotations": { (read::CORDONED): mark } },
+                "spec": { "unschedulable": cordoned },
+            }),
+        )
+        .await
+    }
+
+    async fn drain(&self, node: &NodeName, timeout_s: u32) -> SysResult<()> {
+        let api = self.own_api()?;
+        let deadline = self.now_ms() + u64::from(timeout_s) * 1000;
+        let mut in_the_way = BTreeMap::new();
+        loop {
+            let pods = self.pods_to_move(&api, node).await?;
+            if pods.is_empty() {
+                return Ok(());
+            }
+            in_the_way.retain(|pod, _| pods.contains(pod));
+            for (namespace, name) in &pods {
+                let eviction = json!({
+                    "apiVersion": "policy/v1", "kind": "Eviction",
+                    "metadata": { "name": name, "namespace": namespace },
+                });
+                let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+                let said = match api.post(&path, &eviction).await {
+                    Ok(_) => "it is still ending".to_string(),
+                    Err(trouble) if trouble.is_not_found() => continue,
+                    // A disruption budget says no for now.
+                    Err(trouble) => trouble.to_string(),
+                };
+                in_the_way.insert((namespace.clone(), name.clone()), said);
+            }
+            if self.now_ms() >= deadline {
+                let pods = in_the_way.iter().map(|((ns, name), why)| format!("{ns}/{name}: {why}"));
+                let mut error = SysError::other(format!(
+                    "after {timeout_s} s {} pods are still on {node}",
+                    in_the_way.len()
+                ));
+                error.output = pods.collect();
+                return Err(error.hint(
+                    "`kubectl get pdb -A` shows who forbids it; the node stays cordoned until the next run",
+                ));
+            }
+            self.sleep_ms(2000).await;
+        }
+    }
+
+    async fn label_node(
+        &self,
+        node: &NodeName,
+        schedulable: bool,
+        labels: &BTreeMap<String, String>,
+    ) -> SysResult<()> {
+        let found = self.own_api()?.get(&node_path(node)).await?;
+        let mut patch = json!({
+            "metadata": { "labels": labels, "resourceVersion": found["metadata"]["resourceVersion"] },
+            "spec": {},
+        });
+        let control_plane =
+            found["metadata"]["labels"].get("node-role.kubernetes.io/control-plane").is_some();
+        let is_it = |t: &Value| t["key"] == CONTROL_PLANE_TAINT;
+        let mut taints: Vec<Value> =
+            found["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        if schedulable {
+            patch["metadata"]["labels"][EXCLUDE_LABEL] = Value::Null;
+            taints.retain(|t| !is_it(t));
+        } else if control_plane && !taints.iter().any(is_it) {
+            taints.push(json!({ "key": CONTROL_PLANE_TAINT, "effect": "NoSchedule" }));
+        }
+        patch["spec"]["taints"] = taints.into();
+        self.patch_node(node, &patch).await
+    }
+
+    async fn delete_node(&self, node: &NodeName) -> SysResult<()> {
+        Ok(self.own_api()?.delete(&node_path(node)).await?)
+    }
+
+    async fn remove_member(&self, id: &str) -> SysResult<()> {
+        Ok(self.own_etcd()?.remove(id).await?)
+    }
+
+    async fn promote_member(&self, id: &str) -> SysResult<()> {
+        match self.own_etcd()?.promote(id).await {
+            // It has to catch up first; whoever wants it promoted looks again.
+            Err(Trouble::Said { message, .. }) if message.contains("in sync with leader") => {
+                self.sleep_ms(1000).await;
+                Ok(())
+            }
+            done => Ok(done?),
+        }
+    }
+
+    async fn snapshot(&self) -> SysResult<SnapshotInfo> {
+        let etcd = self.own_etcd()?;
+        let revision = etcd.status().await?.revision;
+        let mut response = etcd.snapshot().await?;
+        let (mut bytes, mut line) = (Vec::new(), Vec::new());
+        let broken = |why: &str| SysError::passing(format!("the snapshot {why}"));
+        loop {
+            let chunk = response.chunk().await.map_err(|e| broken(&format!("broke off: {e}")))?;
+            let ended = chunk.is_none();
+            line.extend_from_slice(&chunk.unwrap_or_default());
+            while let Some(end) = line.iter().position(|b| *b == b'\n') {
+                let part: Vec<u8> = line.drain(..=end).collect();
+                take_part(&part, &mut bytes)?;
+            }
+            if ended {
+                take_part(&line, &mut bytes)?;
+                break;
+            }
+            if bytes.len() > MOST_SNAPSHOT {
+                return Err(SysError::other(format!(
+                    "the snapshot is larger than {} MB, which this build cannot carry",
+                    MOST_SNAPSHOT >> 20
+                )));
+            }
+        }
+        let Some(body) = bytes.len().checked_sub(SUM).filter(|n| n % 512 == 0) else {
+            return Err(broken("came without its checksum: it is cut off"));
+        };
+        if Sha256::digest(&bytes[..body]).as_slice() != &bytes[body..] {
+            return Err(broken("is not what its checksum says"));
+        }
+        let sha256 = hex(&Sha256::digest(&bytes));
+        Ok(SnapshotInfo { revision, sha256, bytes })
+    }
+
+    async fn install_addon(&self, name: &str, version: &str, _: &str) -> SysResult<()> {
+        // The bridge is files on the nodes; that they are to be there is all that is noted.
+        if name != "bridge" {
+            return not_yet(&format!("install {name}"));
+        }
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": ADDONS, "namespace": SYSTEM },
+            "data": { (name): version },
+        });
+        let path = format!(
+            "/api/v1/namespaces/{SYSTEM}/configmaps/{ADDONS}?fieldManager={FIELD_MANAGER}-{name}"
+        );
+        self.own_api()?.patch(&path, "apply-patch+yaml", &object).await?;
+        Ok(())
+    }
+
+    async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>> {
+        let api = self.own_api()?;
+        let probe = self.probe(&api).await?;
+        let pods = format!("/api/v1/namespaces/{SYSTEM}/pods");
+        let (pods, nodes) = (api.get(&pods).await?, api.get("/api/v1/nodes").await?);
+        let looked = planes.iter().map(|plane| self.trouble_with(plane, &pods, &nodes, &probe));
+        let mut troubles: Vec<String> = join_all(looked).await.into_iter().flatten().collect();
+        let stored = self.own_etcd()?.value(&format!("/registry/secrets/{SYSTEM}/{PROBE}")).await?;
+        if !stored.is_some_and(|bytes| bytes.starts_with(ENCRYPTED)) {
+            troubles.push("Secrets are not encrypted in etcd".into());
+        }
+        Ok(troubles)
+    }
+
+    async fn dns_trouble(&self, server: Ipv4Addr, name: &str) -> SysResult<Option<String>> {
+        Ok(crate::kube::dns::ask(server, name).await.err())
+    }
+
+    async fn ceph_noout(&self, _: &NodeName, _: bool) -> SysResult<()> {
+        not_yet("set Ceph's noout")
+    }
+
+    async fn ceph_has_noout(&self, _: &NodeName) -> SysResult<Option<bool>> {
+        Ok(None)
+    }
+
+    async fn ceph_is_clean(&self) -> SysResult<Option<bool>> {
+        Ok(None)
+    }
+}
+
+/// One line of the gateway's answer: a piece of the database.
+fn take_part(line: &[u8], bytes: &mut Vec<u8>) -> SysResult<()> {
+    if line.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    let part: Value = serde_json::from_slice(line)
+        .map_err(|e| SysError::passing(format!("the snapshot cannot be read: {e}")))?;
+    if let Some(why) = part["error"]["message"].as_str() {
+        return Err(SysError::passing(format!("etcd broke the snapshot off: {why}")));
+    }
+    let blob = part["result"]["blob"].as_str().unwrap_or_default();
+    let piece = STANDARD
+        .decode(blob)
+        .map_err(|e| SysError::passing(format!("the snapshot cannot be read: {e}")))?;
+    bytes.extend(piece);
+    Ok(())
+}

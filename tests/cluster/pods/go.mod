@@ -1,0 +1,3 @@
+module slipway.lab/pods
+
+go 1.26.0
