@@ -4,9 +4,18 @@
 //! directory, and from the places where projects publish.
 
 mod compat;
-mod fetch;
+mod pins;
 mod sources;
 mod store;
+mod tar;
+// Over the network.
+mod web;
+#[cfg(test)]
+mod web_fixture;
+mod fetch;
+mod manifest;
+mod registry;
+mod oci;
 
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress};

@@ -159,7 +159,9 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
     };
     let store = Store::at(dir);
     let asked = &inventory.artifacts;
-    let fetcher = asked.download.then(|| Fetcher::new(store.clone(), asked.mirror.clone()));
+    let fetcher = asked
+        .download
+        .then(|| Fetcher::new(store.clone(), asked.mirror.clone()).pinned(&asked.digests));
     let supply = Some(Releases { store, fetcher });
     Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
 }
