@@ -120,11 +120,11 @@ async fn is_ready(image: &str) -> bool {
     check.is_ok_and(|checked| checked.stdout.lines().any(|line| line.trim() == image))
 }
 
-/// A runtime that is only just being started answers in a moment.
+/// A runtime that is only just being started, or restarted, answers in a moment.
 fn passing(error: SysError) -> SysError {
-    let says = |what: &str| error.output.iter().any(|line| line.contains(what));
-    let starting = says("connection refused") || says("containerd.sock: no such file");
-    if starting && error.kind == SysErrorKind::Other {
+    let away = ["connection refused", "containerd.sock: no such file", "code = Unavailable"];
+    let says = |line: &String| away.iter().any(|what| line.contains(what));
+    if error.output.iter().any(says) && error.kind == SysErrorKind::Other {
         return SysError { kind: SysErrorKind::Passing, ..error };
     }
     error
