@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    path::PathBuf,
 };
 
 use tokio::sync::Semaphore;
@@ -11,12 +12,14 @@ use tokio::sync::Semaphore;
 use crate::{
     artifacts::{Fetcher, Progress, Release, Store},
     events::Failure,
+    inventory::Inventory,
     names::{Version, image_file},
     ops::{
         Op,
-        packages::{Artifact, complete, incoming},
+        packages::{Artifact, Images, complete, incoming},
     },
     plan::{Plan, PlannedOp, Verdict},
+    steps::{Memory, STEPS, Scene, Wish},
     transport::Parcel,
 };
 
@@ -44,6 +47,8 @@ pub struct Releases {
     pub store: Store,
     /// None where nothing is to be fetched: what is not there is an error then.
     pub fetcher: Option<Fetcher>,
+    /// What the store was unpacked from, if it was.
+    pub bundle: Option<PathBuf>,
 }
 
 /// None for machines that need none.
@@ -60,14 +65,36 @@ fn wanted(plan: &Plan) -> BTreeSet<Wanted> {
 /// What an op needs on its node, going by what was found there.
 pub fn needed(planned: &PlannedOp) -> Vec<Wanted> {
     match (&planned.op, &planned.verdict) {
-        (Op::Artifact(Artifact { name, version, .. }), Verdict::Changes(_)) => {
-            vec![Wanted::Release(name.clone(), version.clone())]
+        (Op::Images(images), Verdict::Changes(found)) => {
+            images.told_missing(found).into_iter().map(Wanted::Image).collect()
         }
-        (Op::Images(images), Verdict::Changes(diffs)) => {
-            images.told_missing(diffs).into_iter().map(Wanted::Image).collect()
-        }
+        (op, Verdict::Changes(_)) => all_of(op),
         _ => Vec::new(),
     }
+}
+
+/// What an op may need, on a node that has nothing of it.
+fn all_of(op: &Op) -> Vec<Wanted> {
+    match op {
+        Op::Artifact(Artifact { name, version, .. }) => {
+            vec![Wanted::Release(name.clone(), version.clone())]
+        }
+        Op::Images(Images { images }) => images.iter().cloned().map(Wanted::Image).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Everything that machines of this inventory may need, when nothing is on them yet: the steps
+/// themselves say what, so that no second list can be wrong.
+pub fn of_inventory(inventory: &Inventory) -> BTreeSet<Wanted> {
+    let (facts, memory) = (BTreeMap::new(), Memory::default());
+    let wish = Wish { verb: "bootstrap".into(), ..Wish::default() };
+    let scene = Scene { inventory, facts: &facts, wish: &wish, memory: &memory };
+    // A step that cannot decide without facts installs nothing that depends on them.
+    let decided = STEPS
+        .iter()
+        .flat_map(|step| inventory.nodes.iter().map(|node| (step.decide)(&scene, node)));
+    decided.filter_map(Result::ok).flatten().flat_map(|draft| all_of(&draft.op)).collect()
 }
 
 /// What a plan needs, as far as it is here: read through and compared with its checksums.
@@ -95,17 +122,41 @@ fn read(store: &Store, wanted: Wanted) -> Result<(Wanted, Parcel), Failure> {
 /// All that a plan needs; or everything that is wrong. Fetches nothing.
 pub async fn gather(plan: &Plan, supply: &Supply) -> Result<Gathered, Vec<Failure>> {
     let Some(releases) = supply else { return Ok(Gathered::default()) };
+    gather_these(wanted(plan), releases).await
+}
+
+/// All of it, here and checked, with what is missing fetched first.
+pub async fn obtain(
+    wanted: BTreeSet<Wanted>,
+    releases: &Releases,
+    tell: impl Fn(String),
+) -> Result<Parcels, Vec<Failure>> {
+    let Gathered { mut parcels, missing } = gather_these(wanted, releases).await?;
+    parcels.extend(fetch(missing, &Some(releases.clone()), tell).await?);
+    Ok(parcels)
+}
+
+async fn gather_these(
+    wanted: BTreeSet<Wanted>,
+    releases: &Releases,
+) -> Result<Gathered, Vec<Failure>> {
     let mut gathered = Gathered::default();
-    let mut reading = Vec::new();
-    for wanted in wanted(plan) {
+    let (mut reading, mut failures) = (Vec::new(), Vec::new());
+    for wanted in wanted {
         if releases.comes(&wanted) {
             gathered.missing.insert(wanted);
+            continue;
+        }
+        if let Some(bundle) = releases.bundle.as_ref().filter(|_| !releases.is_here(&wanted)) {
+            let why = format!("{} does not have it", bundle.display());
+            failures.push(Failure::new(format!("take {wanted} from the bundle"), why).hint(
+                "was it made from this inventory, and for this version? `slipway bundle verify` shows what is in it, `slipway bundle create` makes it anew",
+            ));
             continue;
         }
         let store = releases.store.clone();
         reading.push(tokio::task::spawn_blocking(move || read(&store, wanted)));
     }
-    let mut failures = Vec::new();
     for reading in reading {
         match reading.await {
             Ok(Ok((wanted, parcel))) => drop(gathered.parcels.insert(wanted, parcel)),
@@ -122,7 +173,7 @@ pub async fn fetch(
     supply: &Supply,
     tell: impl Fn(String),
 ) -> Result<Parcels, Vec<Failure>> {
-    let Some(Releases { store, fetcher: Some(fetcher) }) = supply else {
+    let Some(Releases { store, fetcher: Some(fetcher), .. }) = supply else {
         return Ok(Parcels::new());
     };
     let turns = Semaphore::new(AT_ONCE);
@@ -203,10 +254,77 @@ pub fn note(plan: &Plan, supply: &Supply) -> Option<String> {
     let names = names.join(", ");
     let from: BTreeSet<String> = missing.iter().filter_map(|w| releases.host(w)).collect();
     Some(if from.is_empty() {
-        let dir = releases.store.dir().display();
-        format!("{kinds} that are not in {dir} yet: {names}")
+        match &releases.bundle {
+            Some(bundle) => format!("{kinds} that {} does not have: {names}", bundle.display()),
+            None => {
+                let dir = releases.store.dir().display();
+                format!("{kinds} that are not in {dir} yet: {names}")
+            }
+        }
     } else {
         let from: Vec<String> = from.into_iter().collect();
         format!("{kinds} that are fetched first, from {}: {names}", from.join(", "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory;
+
+    fn of(text: &str) -> Vec<String> {
+        let loaded = inventory::parse("x", text).unwrap_or_else(|e| panic!("{e}"));
+        of_inventory(&loaded.inventory).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_inventory_needs_what_its_steps_install() {
+        let found = of(inventory::SIM);
+        let names: Vec<&str> = found.iter().map(|f| f.split([' ', ':']).next().unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                "cni-plugins",
+                "containerd",
+                "crictl",
+                "kubeadm",
+                "kubectl",
+                "kubelet",
+                "runc",
+                "registry.k8s.io/coredns/coredns",
+                "registry.k8s.io/etcd",
+                "registry.k8s.io/kube-apiserver",
+                "registry.k8s.io/kube-controller-manager",
+                "registry.k8s.io/kube-scheduler",
+                "registry.k8s.io/pause",
+            ]
+        );
+        let version = inventory::parse("x", inventory::SIM).unwrap().inventory.cluster.kubernetes;
+        assert!(found.contains(&format!("kubelet {version}")));
+        assert!(found.contains(&format!("registry.k8s.io/kube-apiserver:v{version}")));
+        let other = inventory::SIM.replace(&version.to_string(), "1.35.0");
+        assert!(of(&other).contains(&"registry.k8s.io/kube-apiserver:v1.35.0".to_string()));
+        // Every image has a name that can be fetched.
+        for wanted in of_inventory(&inventory::parse("x", inventory::SIM).unwrap().inventory) {
+            if let Wanted::Image(image) = wanted {
+                image.parse::<crate::names::ImageName>().unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_bundle_lacks_is_told_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let releases = Releases {
+            store: Store::at(dir.path()),
+            fetcher: None,
+            bundle: Some("x.slipway".into()),
+        };
+        let wanted = BTreeSet::from([Wanted::Image("registry.k8s.io/pause:1".into())]);
+        let failures = obtain(wanted.clone(), &releases, |_| ()).await.unwrap_err();
+        assert!(failures[0].causes[0].contains("x.slipway does not have it"), "{}", failures[0]);
+        let releases = Releases { bundle: None, ..releases };
+        let failures = obtain(wanted, &releases, |_| ()).await.unwrap_err();
+        assert!(failures[0].causes[0].contains("there is no image-registry.k8s.io_pause_1"));
+    }
 }

@@ -3,7 +3,9 @@
 //! It must not know any inventory or node: it is asked about versions and answers from tables, from a
 //! directory, and from the places where projects publish.
 
+pub mod bundle;
 mod compat;
+mod hashed;
 mod pins;
 mod sources;
 mod store;

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     fetch::{Fetcher, Progress},
+    hashed::Hashed,
     manifest::{
         ACCEPT, Descriptor, Document, Manifest, for_our_nodes, index_of, other_platform, read,
     },
@@ -228,39 +229,20 @@ fn other_digest(what: &str, url: &str, wanted: &str, found: &str) -> Failure {
 fn pack(chosen: &Chosen, blobs: &Path, to: &Path) -> io::Result<String> {
     let digest = format!("sha256:{}", chosen.sha256);
     let index = index_of(&chosen.image, &chosen.manifest, &digest, chosen.bytes.len());
-    let hashing = Hashing { out: File::create(to)?, hasher: Sha256::new() };
-    let mut writer = tar::Writer::new(BufWriter::with_capacity(1 << 20, hashing));
+    let mut archive = tar::Archive::new(Hashed::new(File::create(to)?));
     let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
-    writer.file("oci-layout", layout.len() as u64, &layout[..])?;
-    writer.file("index.json", index.len() as u64, &index[..])?;
+    archive.file("oci-layout", layout.len() as u64, &layout[..])?;
+    archive.file("index.json", index.len() as u64, &index[..])?;
     let place = |hex: &str| format!("blobs/sha256/{hex}");
-    writer.file(&place(&chosen.sha256), chosen.bytes.len() as u64, &chosen.bytes[..])?;
+    archive.file(&place(&chosen.sha256), chosen.bytes.len() as u64, &chosen.bytes[..])?;
     for blob in chosen.blobs() {
         let file = File::open(blobs.join(blob.hex()))?;
         let size = file.metadata()?.len();
-        writer.file(&place(blob.hex()), size, file)?;
+        archive.file(&place(blob.hex()), size, file)?;
     }
-    let hashing = writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    hashing.out.sync_all()?;
-    Ok(hex(&hashing.hasher.finalize()))
-}
-
-/// Hashes what is written.
-struct Hashing {
-    out: File,
-    hasher: Sha256,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
+    let (file, sum, _) = archive.finish()?.finish();
+    file.sync_all()?;
+    Ok(sum)
 }
 
 #[cfg(test)]

@@ -58,11 +58,11 @@ fn header(name: &str, size: u64) -> io::Result<[u8; BLOCK]> {
 }
 
 /// Writes an archive, file by file.
-pub struct Writer<W> {
+pub struct Archive<W> {
     out: W,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> Archive<W> {
     pub fn new(out: W) -> Self {
         Self { out }
     }
@@ -141,6 +141,11 @@ impl<R: Read> Reader<R> {
         (self.left, self.padding) = (size, padding(size));
         Ok(Some(Entry { name, size }))
     }
+
+    /// What the archive came from, read to the archive's end.
+    pub fn into_inner(self) -> R {
+        self.from
+    }
 }
 
 impl<R: Read> Read for Reader<R> {
@@ -163,12 +168,12 @@ impl<R: Read> Read for Reader<R> {
 mod tests {
     use super::*;
 
-    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut writer = Writer::new(Vec::new());
+    fn made(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = Archive::new(Vec::new());
         for (name, bytes) in files {
-            writer.file(name, bytes.len() as u64, *bytes).unwrap();
+            archive.file(name, bytes.len() as u64, *bytes).unwrap();
         }
-        writer.finish().unwrap()
+        archive.finish().unwrap()
     }
 
     fn listed(bytes: &[u8]) -> io::Result<Vec<(String, Vec<u8>)>> {
@@ -187,8 +192,8 @@ mod tests {
         let long = format!("{}/{}", "d".repeat(90), "f".repeat(90));
         let files: [(&str, &[u8]); 4] =
             [("a", b"one"), ("d/empty", b""), (&long, &[7; 512]), ("z", &[8; 513])];
-        let bytes = archive(&files);
-        assert_eq!(bytes, archive(&files), "the same for the same files");
+        let bytes = made(&files);
+        assert_eq!(bytes, made(&files), "the same for the same files");
         let read = listed(&bytes).unwrap();
         let same = read.iter().map(|(n, c)| (n.as_str(), c.as_slice())).eq(files);
         assert!(same, "{read:?}");
@@ -202,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_damaged_or_no_plain_file_is_refused() {
-        let bytes = archive(&[("a", &[1; 600])]);
+        let bytes = made(&[("a", &[1; 600])]);
         for cut in [1, 511, 513, 1000, bytes.len() - 1, bytes.len() - 600] {
             assert!(listed(&bytes[..cut]).is_err(), "cut at {cut}");
         }
@@ -216,9 +221,9 @@ mod tests {
         let sum = format!("{:06o}\0 ", checksum(link[..BLOCK].try_into().unwrap()));
         link[148..156].copy_from_slice(sum.as_bytes());
         assert!(listed(&link).unwrap_err().to_string().contains("not a plain file"));
-        let mut writer = Writer::new(Vec::new());
-        assert!(writer.file(&"x".repeat(101), 0, &[][..]).is_err());
-        assert!(writer.file("shorter", 5, &b"four"[..]).is_err());
-        assert!(writer.file("longer", 3, &b"four"[..]).is_err());
+        let mut archive = Archive::new(Vec::new());
+        assert!(archive.file(&"x".repeat(101), 0, &[][..]).is_err());
+        assert!(archive.file("shorter", 5, &b"four"[..]).is_err());
+        assert!(archive.file("longer", 3, &b"four"[..]).is_err());
     }
 }
