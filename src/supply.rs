@@ -1,24 +1,44 @@
-//! What a plan needs of release files: found and checked here before anything is asked, fetched when
-//! the answer was yes, brought to each node right before the op that installs it.
+//! What a plan needs of release files and images: found and checked here before anything is asked,
+//! fetched when the answer was yes, brought to each node right before the op that installs it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::PathBuf,
+};
 
 use tokio::sync::Semaphore;
 
 use crate::{
-    artifacts::{Fetcher, Progress, Store},
+    artifacts::{Fetcher, Progress, Release, Store},
     events::Failure,
-    names::Version,
+    inventory::Inventory,
+    names::{Version, image_file},
     ops::{
         Op,
-        packages::{Artifact, complete, incoming},
+        packages::{Artifact, Images, complete, incoming},
     },
-    plan::Plan,
+    plan::{Plan, PlannedOp, Verdict},
+    steps::{Memory, STEPS, Scene, Wish},
     transport::Parcel,
 };
 
-/// A release, by name and version.
-pub type Wanted = (String, Version);
+/// What is brought to nodes, by what it is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    Release(String, Version),
+    Image(String),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Release(name, version) => write!(f, "{name} {version}"),
+            Wanted::Image(image) => write!(f, "{image}"),
+        }
+    }
+}
+
 pub type Parcels = BTreeMap<Wanted, Parcel>;
 
 /// Where release files are taken from.
@@ -27,6 +47,8 @@ pub struct Releases {
     pub store: Store,
     /// None where nothing is to be fetched: what is not there is an error then.
     pub fetcher: Option<Fetcher>,
+    /// What the store was unpacked from, if it was.
+    pub bundle: Option<PathBuf>,
 }
 
 /// None for machines that need none.
@@ -37,16 +59,42 @@ const AT_ONCE: usize = 4;
 
 /// What has to change somewhere, and so has to be brought there.
 fn wanted(plan: &Plan) -> BTreeSet<Wanted> {
-    let changing = plan.ops().filter(|(_, _, planned)| planned.verdict.changes());
-    changing.filter_map(|(_, _, planned)| needed(&planned.op)).collect()
+    plan.ops().flat_map(|(_, _, planned)| needed(planned)).collect()
 }
 
-/// What an op needs on its node.
-pub fn needed(op: &Op) -> Option<Wanted> {
-    match op {
-        Op::Artifact(Artifact { name, version, .. }) => Some((name.clone(), version.clone())),
-        _ => None,
+/// What an op needs on its node, going by what was found there.
+pub fn needed(planned: &PlannedOp) -> Vec<Wanted> {
+    match (&planned.op, &planned.verdict) {
+        (Op::Images(images), Verdict::Changes(found)) => {
+            images.told_missing(found).into_iter().map(Wanted::Image).collect()
+        }
+        (op, Verdict::Changes(_)) => all_of(op),
+        _ => Vec::new(),
     }
+}
+
+/// What an op may need, on a node that has nothing of it.
+fn all_of(op: &Op) -> Vec<Wanted> {
+    match op {
+        Op::Artifact(Artifact { name, version, .. }) => {
+            vec![Wanted::Release(name.clone(), version.clone())]
+        }
+        Op::Images(Images { images }) => images.iter().cloned().map(Wanted::Image).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Everything that machines of this inventory may need, when nothing is on them yet: the steps
+/// themselves say what, so that no second list can be wrong.
+pub fn of_inventory(inventory: &Inventory) -> BTreeSet<Wanted> {
+    let (facts, memory) = (BTreeMap::new(), Memory::default());
+    let wish = Wish { verb: "bootstrap".into(), ..Wish::default() };
+    let scene = Scene { inventory, facts: &facts, wish: &wish, memory: &memory };
+    // A step that cannot decide without facts installs nothing that depends on them.
+    let decided = STEPS
+        .iter()
+        .flat_map(|step| inventory.nodes.iter().map(|node| (step.decide)(&scene, node)));
+    decided.filter_map(Result::ok).flatten().flat_map(|draft| all_of(&draft.op)).collect()
 }
 
 /// What a plan needs, as far as it is here: read through and compared with its checksums.
@@ -57,32 +105,58 @@ pub struct Gathered {
     pub missing: BTreeSet<Wanted>,
 }
 
-fn read(store: &Store, (name, version): Wanted) -> Result<(Wanted, Parcel), Failure> {
-    let release = store.find(&name, &version)?;
-    let parcel = Parcel {
-        name: incoming(&name, &version, release.archive),
-        file: release.file,
-        sha256: release.sha256,
-        bytes: release.bytes,
-        installed: complete(&name, &version),
+fn read(store: &Store, wanted: Wanted) -> Result<(Wanted, Parcel), Failure> {
+    let (name, installed, release) = match &wanted {
+        Wanted::Release(name, version) => {
+            let release = store.find(name, version)?;
+            let installed = Some(complete(name, version));
+            (incoming(name, version, release.archive), installed, release)
+        }
+        // Whether it was imported is known to the runtime, and to no file.
+        Wanted::Image(image) => (image_file(image), None, store.find_image(image)?),
     };
-    Ok(((name, version), parcel))
+    let Release { file, sha256, bytes, .. } = release;
+    Ok((wanted, Parcel { name, file, sha256, bytes, installed }))
 }
 
 /// All that a plan needs; or everything that is wrong. Fetches nothing.
 pub async fn gather(plan: &Plan, supply: &Supply) -> Result<Gathered, Vec<Failure>> {
     let Some(releases) = supply else { return Ok(Gathered::default()) };
+    gather_these(wanted(plan), releases).await
+}
+
+/// All of it, here and checked, with what is missing fetched first.
+pub async fn obtain(
+    wanted: BTreeSet<Wanted>,
+    releases: &Releases,
+    tell: impl Fn(String),
+) -> Result<Parcels, Vec<Failure>> {
+    let Gathered { mut parcels, missing } = gather_these(wanted, releases).await?;
+    parcels.extend(fetch(missing, &Some(releases.clone()), tell).await?);
+    Ok(parcels)
+}
+
+async fn gather_these(
+    wanted: BTreeSet<Wanted>,
+    releases: &Releases,
+) -> Result<Gathered, Vec<Failure>> {
     let mut gathered = Gathered::default();
-    let mut reading = Vec::new();
-    for wanted in wanted(plan) {
+    let (mut reading, mut failures) = (Vec::new(), Vec::new());
+    for wanted in wanted {
         if releases.comes(&wanted) {
             gathered.missing.insert(wanted);
+            continue;
+        }
+        if let Some(bundle) = releases.bundle.as_ref().filter(|_| !releases.is_here(&wanted)) {
+            let why = format!("{} does not have it", bundle.display());
+            failures.push(Failure::new(format!("take {wanted} from the bundle"), why).hint(
+                "was it made from this inventory, and for this version? `slipway bundle verify` shows what is in it, `slipway bundle create` makes it anew",
+            ));
             continue;
         }
         let store = releases.store.clone();
         reading.push(tokio::task::spawn_blocking(move || read(&store, wanted)));
     }
-    let mut failures = Vec::new();
     for reading in reading {
         match reading.await {
             Ok(Ok((wanted, parcel))) => drop(gathered.parcels.insert(wanted, parcel)),
@@ -99,15 +173,18 @@ pub async fn fetch(
     supply: &Supply,
     tell: impl Fn(String),
 ) -> Result<Parcels, Vec<Failure>> {
-    let Some(Releases { store, fetcher: Some(fetcher) }) = supply else {
+    let Some(Releases { store, fetcher: Some(fetcher), .. }) = supply else {
         return Ok(Parcels::new());
     };
     let turns = Semaphore::new(AT_ONCE);
-    let one = async |(name, version): Wanted| {
+    let one = async |wanted: Wanted| {
         let _turn = turns.acquire().await;
-        let told = |progress| tell(shown(&name, &version, &progress));
-        fetcher.fetch(&name, &version, told).await?;
-        let (store, wanted) = (store.clone(), (name, version));
+        let told = |progress| tell(shown(&wanted, &progress));
+        match &wanted {
+            Wanted::Release(name, version) => fetcher.fetch(name, version, told).await?,
+            Wanted::Image(image) => fetcher.fetch_image(image, told).await?,
+        }
+        let store = store.clone();
         let read = tokio::task::spawn_blocking(move || read(&store, wanted)).await;
         read.unwrap_or_else(|e| Err(Failure::new("read release files", e.to_string())))
     };
@@ -121,47 +198,133 @@ pub async fn fetch(
     if failures.is_empty() { Ok(parcels) } else { Err(failures) }
 }
 
-fn shown(name: &str, version: &Version, progress: &Progress) -> String {
+fn shown(wanted: &Wanted, progress: &Progress) -> String {
     let mb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
     match (progress.done, progress.total) {
-        (true, _) => format!("fetched {name} {version}: {} MB", mb(progress.bytes)),
+        (true, _) => format!("fetched {wanted}: {} MB", mb(progress.bytes)),
         (false, Some(total)) => {
-            format!("fetching {name} {version}: {} of {} MB", mb(progress.bytes), mb(total))
+            format!("fetching {wanted}: {} of {} MB", mb(progress.bytes), mb(total))
         }
-        (false, None) => format!("fetching {name} {version}: {} MB", mb(progress.bytes)),
+        (false, None) => format!("fetching {wanted}: {} MB", mb(progress.bytes)),
     }
 }
 
 impl Releases {
+    fn is_here(&self, wanted: &Wanted) -> bool {
+        match wanted {
+            Wanted::Release(name, version) => self.store.place(name, version).is_some(),
+            Wanted::Image(image) => self.store.image_place(image).is_some(),
+        }
+    }
+
+    /// Where something is fetched from; None for what has to be put in place by hand.
+    fn host(&self, wanted: &Wanted) -> Option<String> {
+        let fetcher = self.fetcher.as_ref()?;
+        match wanted {
+            Wanted::Release(name, version) => {
+                Some(fetcher.address(name, version)?.host().to_string())
+            }
+            Wanted::Image(image) => Some(fetcher.image_host(image)),
+        }
+    }
+
     /// Whether a file that is not here is going to be fetched.
-    fn comes(&self, (name, version): &Wanted) -> bool {
-        let known = self.fetcher.as_ref().and_then(|f| f.address(name, version));
-        known.is_some() && self.store.place(name, version).is_none()
+    fn comes(&self, wanted: &Wanted) -> bool {
+        !self.is_here(wanted) && self.host(wanted).is_some()
     }
 }
 
 /// For a plan that is shown: what is not there yet, without reading what is.
 pub fn note(plan: &Plan, supply: &Supply) -> Option<String> {
     let releases = supply.as_ref()?;
-    let missing: Vec<Wanted> = wanted(plan)
-        .into_iter()
-        .filter(|(name, version)| releases.store.place(name, version).is_none())
-        .collect();
+    let missing: Vec<Wanted> =
+        wanted(plan).into_iter().filter(|wanted| !releases.is_here(wanted)).collect();
     if missing.is_empty() {
         return None;
     }
-    let names: Vec<String> = missing.iter().map(|(n, v)| format!("{n} {v}")).collect();
+    let kinds = match (
+        missing.iter().any(|w| matches!(w, Wanted::Release(..))),
+        missing.iter().any(|w| matches!(w, Wanted::Image(_))),
+    ) {
+        (true, true) => "release files and images",
+        (true, false) => "release files",
+        _ => "images",
+    };
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
     let names = names.join(", ");
-    let from: BTreeSet<String> = missing
-        .iter()
-        .filter(|wanted| releases.comes(wanted))
-        .filter_map(|(n, v)| Some(releases.fetcher.as_ref()?.address(n, v)?.host().to_string()))
-        .collect();
+    let from: BTreeSet<String> = missing.iter().filter_map(|w| releases.host(w)).collect();
     Some(if from.is_empty() {
-        let dir = releases.store.dir().display();
-        format!("release files that are not in {dir} yet: {names}")
+        match &releases.bundle {
+            Some(bundle) => format!("{kinds} that {} does not have: {names}", bundle.display()),
+            None => {
+                let dir = releases.store.dir().display();
+                format!("{kinds} that are not in {dir} yet: {names}")
+            }
+        }
     } else {
         let from: Vec<String> = from.into_iter().collect();
-        format!("release files that are fetched first, from {}: {names}", from.join(", "))
+        format!("{kinds} that are fetched first, from {}: {names}", from.join(", "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory;
+
+    fn of(text: &str) -> Vec<String> {
+        let loaded = inventory::parse("x", text).unwrap_or_else(|e| panic!("{e}"));
+        of_inventory(&loaded.inventory).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_inventory_needs_what_its_steps_install() {
+        let found = of(inventory::SIM);
+        let names: Vec<&str> = found.iter().map(|f| f.split([' ', ':']).next().unwrap()).collect();
+        assert_eq!(
+            names,
+            [
+                "cni-plugins",
+                "containerd",
+                "crictl",
+                "kubeadm",
+                "kubectl",
+                "kubelet",
+                "runc",
+                "registry.k8s.io/coredns/coredns",
+                "registry.k8s.io/etcd",
+                "registry.k8s.io/kube-apiserver",
+                "registry.k8s.io/kube-controller-manager",
+                "registry.k8s.io/kube-scheduler",
+                "registry.k8s.io/pause",
+            ]
+        );
+        let version = inventory::parse("x", inventory::SIM).unwrap().inventory.cluster.kubernetes;
+        assert!(found.contains(&format!("kubelet {version}")));
+        assert!(found.contains(&format!("registry.k8s.io/kube-apiserver:v{version}")));
+        let other = inventory::SIM.replace(&version.to_string(), "1.35.0");
+        assert!(of(&other).contains(&"registry.k8s.io/kube-apiserver:v1.35.0".to_string()));
+        // Every image has a name that can be fetched.
+        for wanted in of_inventory(&inventory::parse("x", inventory::SIM).unwrap().inventory) {
+            if let Wanted::Image(image) = wanted {
+                image.parse::<crate::names::ImageName>().unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_bundle_lacks_is_told_with_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let releases = Releases {
+            store: Store::at(dir.path()),
+            fetcher: None,
+            bundle: Some("x.slipway".into()),
+        };
+        let wanted = BTreeSet::from([Wanted::Image("registry.k8s.io/pause:1".into())]);
+        let failures = obtain(wanted.clone(), &releases, |_| ()).await.unwrap_err();
+        assert!(failures[0].causes[0].contains("x.slipway does not have it"), "{}", failures[0]);
+        let releases = Releases { bundle: None, ..releases };
+        let failures = obtain(wanted, &releases, |_| ()).await.unwrap_err();
+        assert!(failures[0].causes[0].contains("there is no image-registry.k8s.io_pause_1"));
+    }
 }

@@ -332,6 +332,29 @@ fn playbooks() {
     desk.snapshot("playbooks");
 }
 
+/// What can be said of bundles where nothing can be fetched.
+#[test]
+fn bundles() {
+    let mut desk = Desk::new();
+    let nothing = "\n[artifacts]\ndir = \"nothing\"\ndownload = false\n";
+    let homelab = HOMELAB.replacen("\n[[node]]", &format!("{nothing}\n[[node]]"), 1);
+    desk.file("offline.toml", &homelab);
+    desk.file("page.slipway", "<html>404 not found</html>\n");
+    fs::create_dir(desk.path().join("packages")).unwrap();
+    for (code, line) in [
+        (1, "bundle verify missing.slipway"),
+        (1, "bundle verify page.slipway"),
+        (1, "bundle create x.slipway -i offline.toml"),
+        (1, "bundle create x.slipway --packages packages -i offline.toml"),
+        (1, "plan --bundle page.slipway -i offline.toml --until runtime"),
+        (2, "plan --bundle page.slipway -i sim.toml"),
+    ] {
+        desk.run(code, line);
+    }
+    assert!(!desk.path().join("x.slipway").exists());
+    desk.snapshot("bundles");
+}
+
 /// A reader that leaves early, as `head` does.
 #[test]
 fn a_closed_pipe_is_no_panic() {

@@ -1,111 +1,18 @@
 //! Downloads from a server that misbehaves, on loopback.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{sync::Mutex, time::Duration};
 
 use sha2::{Digest, Sha256};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::TcpListener;
 
 use super::*;
-use crate::names::hex;
-
-/// What the server does with a path. All of it for ever, but for what says otherwise.
-#[derive(Clone)]
-enum Does {
-    Gives(Vec<u8>),
-    /// Closes the connection after so many bytes, this many times.
-    Breaks(Vec<u8>, usize, u32),
-    /// As one that knows nothing of ranges.
-    FromTheBeginning(Vec<u8>),
-    Page,
-    Answers(u16),
-    /// This many times, and then the bytes.
-    Busy(u32, Vec<u8>),
-}
-
-#[derive(Default)]
-struct State {
-    does: BTreeMap<String, Does>,
-    /// The paths that were asked for, with the ranges.
-    asked: Vec<String>,
-}
-
-struct Server {
-    address: String,
-    state: Arc<Mutex<State>>,
-}
-
-impl Server {
-    async fn new(does: &[(&str, Does)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let does = does.iter().map(|(path, does)| (path.to_string(), does.clone())).collect();
-        let state = Arc::new(Mutex::new(State { does, asked: Vec::new() }));
-        let shared = state.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, shared.clone()));
-            }
-        });
-        Self { address, state }
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.state.lock().unwrap().asked.clone()
-    }
-}
-
-async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if stream.read_exact(&mut byte).await.is_err() {
-            return;
-        }
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head).into_owned();
-    let path = head.split(' ').nth(1).unwrap().to_string();
-    let range = head.lines().find_map(|l| l.strip_prefix("range: bytes=")?.strip_suffix('-'));
-    let from: usize = range.and_then(|r| r.parse().ok()).unwrap_or(0);
-    let name = path.rsplit('/').next().unwrap().to_string();
-    let does = {
-        let mut state = state.lock().unwrap();
-        state.asked.push(if from > 0 { format!("{name}@{from}") } else { name.clone() });
-        let does = state.does.get(&name).cloned().unwrap_or(Does::Answers(404));
-        if let Some(Does::Breaks(.., times) | Does::Busy(times, _)) = state.does.get_mut(&name) {
-            *times = times.saturating_sub(1);
-        }
-        does
-    };
-    let (status, kind, bytes, most) = match does {
-        Does::Gives(bytes) | Does::Breaks(bytes, _, 0) | Does::Busy(0, bytes) => {
-            (200, "application/octet-stream", bytes, usize::MAX)
-        }
-        Does::Breaks(bytes, most, _) => (200, "application/octet-stream", bytes, most),
-        Does::FromTheBeginning(bytes) => (201, "application/octet-stream", bytes, usize::MAX),
-        Does::Page => {
-            (200, "text/html; charset=utf-8", b"<html>log in</html>".to_vec(), usize::MAX)
-        }
-        Does::Answers(status) => (status, "text/plain", Vec::new(), usize::MAX),
-        Does::Busy(..) => (503, "text/plain", Vec::new(), usize::MAX),
-    };
-    let (status, bytes) = match status {
-        200 if from > bytes.len() => (416, Vec::new()),
-        200 if from > 0 => (206, bytes[from..].to_vec()),
-        201 => (200, bytes),
-        other => (other, bytes),
-    };
-    let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        bytes.len()
-    );
-    let _ = stream.write_all(head.as_bytes()).await;
-    let _ = stream.write_all(&bytes[..most.min(bytes.len())]).await;
-    let _ = stream.shutdown().await;
-}
+use crate::{
+    artifacts::{
+        web::TRIES,
+        web_fixture::{Does, Server},
+    },
+    names::hex,
+};
 
 fn program() -> Vec<u8> {
     (0..300_000u32).flat_map(|n| n.to_le_bytes()).collect()
@@ -150,6 +57,11 @@ impl Tried {
     }
 }
 
+/// One that does not wait between its tries.
+fn hasty(fetcher: Fetcher) -> Fetcher {
+    Fetcher { web: Web::waiting(Duration::from_millis(1)), ..fetcher }
+}
+
 async fn fetch(does: &[(&str, Does)], part: Option<&[u8]>) -> Tried {
     let dir = tempfile::tempdir().unwrap();
     if let Some(part) = part {
@@ -158,7 +70,7 @@ async fn fetch(does: &[(&str, Does)], part: Option<&[u8]>) -> Tried {
     }
     let server = Server::new(does).await;
     let fetcher = Fetcher::new(Store::at(dir.path()), Some(server.address.clone()));
-    let fetcher = Fetcher { first_wait: Duration::from_millis(1), ..fetcher };
+    let fetcher = hasty(fetcher);
     let told = Mutex::new(Vec::new());
     let version = "1.4.3".parse().unwrap();
     let ended = fetcher.fetch("runc", &version, |p| told.lock().unwrap().push(p)).await;
@@ -256,7 +168,7 @@ async fn what_may_pass_is_tried_again_and_in_the_end_told() {
     let dir = tempfile::tempdir().unwrap();
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let fetcher = Fetcher::new(Store::at(dir.path()), Some(format!("http://{closed}")));
-    let fetcher = Fetcher { first_wait: Duration::from_millis(1), ..fetcher };
+    let fetcher = hasty(fetcher);
     let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), |_| ()).await.unwrap_err();
     assert!(error.causes[0].contains("cannot connect"), "{error}");
     let fetcher = Fetcher { mirror: Some("nonsense".into()), ..fetcher };

@@ -3,10 +3,21 @@
 //! It must not know any inventory or node: it is asked about versions and answers from tables, from a
 //! directory, and from the places where projects publish.
 
+pub mod bundle;
 mod compat;
-mod fetch;
+mod hashed;
+mod pins;
 mod sources;
 mod store;
+mod tar;
+// Over the network.
+mod web;
+#[cfg(test)]
+mod web_fixture;
+mod fetch;
+mod manifest;
+mod registry;
+mod oci;
 
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress};

@@ -1,11 +1,13 @@
-//! Release files on this machine's disk, by name and version, each with its checksum beside it.
+//! Release files and images on this machine's disk, by name, each with its checksum beside it.
 //!
 //! A release is `NAME-VERSION-linux-amd64.tar.gz` (or `.tgz`), or `NAME-VERSION-linux-amd64` where a
-//! project publishes a bare program; `FILE.sha256` beside it is what `sha256sum` prints.
+//! project publishes a bare program. An image is `image-REGISTRY_NAME_TAG.oci.tar`. `FILE.sha256`
+//! beside it is what `sha256sum` prints.
+#![allow(clippy::disallowed_methods, reason = "the store is this machine's own")]
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -13,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     events::Failure,
-    names::{Version, hex},
+    names::{Version, hex, image_file},
 };
 
 const PLATFORM: &str = "linux-amd64";
@@ -60,6 +62,39 @@ impl Store {
         self.dir.join(format!("{}{ending}", Self::stem(name, version)))
     }
 
+    /// Where an image lies, if it is there at all.
+    pub fn image_place(&self, image: &str) -> Option<PathBuf> {
+        Some(self.image_target(image)).filter(|file| file.is_file())
+    }
+
+    pub(super) fn image_target(&self, image: &str) -> PathBuf {
+        self.dir.join(image_file(image))
+    }
+
+    /// Takes a whole file into the store. Its checksum first: a file without one does not count.
+    pub(super) fn keep(&self, part: &Path, target: &Path, sum: &str, name: &str) -> io::Result<()> {
+        let sums = sums_of(target);
+        let new = PathBuf::from(format!("{}.new", sums.display()));
+        let mut file = fs::File::create(&new)?;
+        file.write_all(format!("{sum}  {name}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &sums)?;
+        fs::rename(part, target)?;
+        fs::File::open(&self.dir)?.sync_all()
+    }
+
+    /// An image's archive, read through and compared with its checksum. Blocks.
+    pub fn find_image(&self, image: &str) -> Result<Release, Failure> {
+        let what = format!("take the image {image} from the release files");
+        match self.image_place(image) {
+            Some(file) => checked(what, file),
+            None => {
+                let why = format!("there is no {} in {}", image_file(image), self.dir.display());
+                Err(Failure::new(what, why).hint("put the image there under that name, as `ctr images export` or `skopeo copy` to `oci-archive:` writes it, and its checksum beside it as NAME.sha256; or use a bundle that has it"))
+            }
+        }
+    }
+
     /// The file, read through and compared with its checksum. Blocks.
     pub fn find(&self, name: &str, version: &Version) -> Result<Release, Failure> {
         let what = format!("take {name} {version} from the release files");
@@ -71,31 +106,43 @@ impl Store {
             )
             .hint("put the project's release file there under that name, and its checksum beside it as NAME.sha256; `[artifacts] dir` names another directory"));
         };
-        let sum = PathBuf::from(format!("{}.sha256", file.display()));
-        let shown = file.display().to_string();
-        let failed = |what: String, path: &Path, e: &io::Error| {
-            Failure::new(what, format!("cannot read {}: {e}", path.display()))
-        };
-        let said = fs::read_to_string(&sum).map_err(|e| {
-            failed(what.clone(), &sum, &e).hint(format!(
-                "every release file needs its checksum beside it: `sha256sum`'s line, from the project's own page, in {shown}.sha256"
-            ))
-        })?;
-        let Some(expected) = checksum(&said) else {
-            return Err(Failure::new(what, format!("{} holds no SHA-256 checksum", sum.display()))
-                .hint(
-                    "its first word has to be 64 hexadecimal digits, as `sha256sum` prints them",
-                ));
-        };
-        let (sha256, bytes) = digest(&file).map_err(|e| failed(what.clone(), &file, &e))?;
-        if sha256 != expected {
-            return Err(Failure::new(what, format!("{shown} is not what its checksum says: it is {sha256}, and {expected} was promised"))
-                .left("nothing was sent to any node")
-                .hint("it is cut off, or another file: fetch it again, with its checksum"));
-        }
-        let archive = !ending(&shown).is_empty();
-        Ok(Release { file, sha256, bytes, archive })
+        checked(what, file)
     }
+}
+
+fn sums_of(file: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.sha256", file.display()))
+}
+
+/// A file that is what the checksum beside it says.
+fn checked(what: String, file: PathBuf) -> Result<Release, Failure> {
+    let sum = sums_of(&file);
+    let shown = file.display().to_string();
+    let failed = |what: String, path: &Path, e: &io::Error| {
+        Failure::new(what, format!("cannot read {}: {e}", path.display()))
+    };
+    let said = fs::read_to_string(&sum).map_err(|e| {
+        failed(what.clone(), &sum, &e).hint(format!(
+            "every release file needs its checksum beside it: `sha256sum`'s line, from the project's own page, in {shown}.sha256"
+        ))
+    })?;
+    let Some(expected) = checksum(&said) else {
+        return Err(Failure::new(what, format!("{} holds no SHA-256 checksum", sum.display()))
+            .hint("its first word has to be 64 hexadecimal digits, as `sha256sum` prints them"));
+    };
+    let (sha256, bytes) = digest(&file).map_err(|e| failed(what.clone(), &file, &e))?;
+    if sha256 != expected {
+        return Err(Failure::new(
+            what,
+            format!(
+                "{shown} is not what its checksum says: it is {sha256}, and {expected} was promised"
+            ),
+        )
+        .left("nothing was sent to any node")
+        .hint("it is cut off, or another file: fetch it again, with its checksum"));
+    }
+    let archive = !ending(&shown).is_empty();
+    Ok(Release { file, sha256, bytes, archive })
 }
 
 /// The first word, if it is one.

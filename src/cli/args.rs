@@ -71,6 +71,8 @@ pub enum Verb {
     Status,
     /// Read-only checks, with remedies
     Doctor,
+    /// Everything that machines without internet need, in one file
+    Bundle(Bundle),
     /// What was done, by whom, and how it ended
     Ledger(Ledger),
     /// The playbooks: which steps run where, in which order
@@ -103,6 +105,9 @@ pub struct Change {
     /// The OSD of this Ceph cluster on this disk may be lost, even if the cluster lives (repeatable)
     #[arg(long, value_name = "SERIAL=FSID", value_parser = serial_and_fsid)]
     pub destroy_osd: Vec<(Serial, String)>,
+    /// Take release files and images from this bundle, and fetch nothing
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -117,7 +122,7 @@ pub struct Bootstrap {
 #[derive(Debug, Clone, Args)]
 pub struct Reset {
     /// Only end the agent and remove its files; cluster, host and disks stay as they are
-    #[arg(long, conflicts_with_all = ["plan", "until", "expect_plan", "wipe_disk", "destroy_osd"])]
+    #[arg(long, conflicts_with_all = ["plan", "until", "expect_plan", "wipe_disk", "destroy_osd", "bundle"])]
     pub agent: bool,
     /// Show the plan and change nothing
     #[arg(long)]
@@ -147,6 +152,26 @@ pub struct Upgrade {
     pub plan: bool,
     #[command(flatten)]
     pub change: Change,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Bundle {
+    #[command(subcommand)]
+    pub what: BundleVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum BundleVerb {
+    /// Make one for the inventory's nodes and version; what is missing is fetched first
+    Create {
+        /// The bundle: a zstd-packed tar archive
+        file: PathBuf,
+        /// Also the packages of this pacman repository: *.pkg.tar.zst and their database
+        #[arg(long, value_name = "DIR")]
+        packages: Option<PathBuf>,
+    },
+    /// Read one through, check everything in it, and show what that is
+    Verify { file: PathBuf },
 }
 
 #[derive(Debug, Clone, Args)]

@@ -89,6 +89,12 @@ impl<'a> Verb<'a> {
         if !loaded.inventory.simulated() {
             check_real(&playbook, &loaded.inventory, change.until.as_ref())?;
         }
+        if change.bundle.is_some() && loaded.inventory.simulated() {
+            return Err(Error::usage(
+                "simulated machines are installed out of nothing, and not from a bundle",
+                "leave --bundle out, or name the inventory of real machines",
+            ));
+        }
         check_disks(&loaded, &wish)?;
         check_targets(&playbook, verb)?;
         let scope = Scope { only: wish.only.clone(), until: change.until.clone() };
@@ -135,6 +141,14 @@ impl<'a> Verb<'a> {
         }
     }
 
+    fn fleet(&self, dir: &StateDir, keep: bool) -> Result<Fleet, Error> {
+        let mut fleet = context::fleet(self.global, &self.loaded, dir, keep)?;
+        if let Some(bundle) = &self.change.bundle {
+            fleet.supply = Some(context::bundled(bundle)?);
+        }
+        Ok(fleet)
+    }
+
     fn go(self, plan_only: bool) -> Result<Exit, Error> {
         if plan_only { self.plan() } else { self.run() }
     }
@@ -157,7 +171,7 @@ impl<'a> Verb<'a> {
         let loaded = state::read(&dir, cluster)?;
         let ledger = Ledger::fold(&loaded);
         self.check_birth(&ledger)?;
-        let fleet = context::fleet(self.global, &self.loaded, &dir, false)?;
+        let fleet = self.fleet(&dir, false)?;
         let order = self.order(String::new());
         let planned = fleet.runtime.block_on(conduct::plan_only(
             &order,
@@ -213,7 +227,7 @@ impl<'a> Verb<'a> {
         {
             output::err(&format!("warning: {warning}\n"));
         }
-        let fleet = context::fleet(self.global, &self.loaded, &dir, true)?;
+        let fleet = self.fleet(&dir, true)?;
         let cluster = &self.loaded.inventory.cluster.name;
         let now_ms = fleet.clock.now_ms();
         let mut rng = context::rng(&self.loaded.inventory, now_ms);

@@ -16,7 +16,7 @@ use super::{
     output,
 };
 use crate::{
-    artifacts::{Fetcher, Store},
+    artifacts::{Fetcher, Store, bundle},
     clock::Clock,
     inventory::{self, Inventory, Loaded, Node, Sim},
     names::NodeName,
@@ -136,9 +136,7 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
     let clock = runtime.block_on(async { Clock::wall() });
     let inventory = &loaded.inventory;
     let ways = inventory.nodes.iter().map(|node| (node.name.clone(), way(inventory, node)));
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
-    let home =
-        user.as_ref().map(|u| u.dir.clone()).or_else(|| Some(std::env::var_os("HOME")?.into()));
+    let (user, home) = user_and_home();
     let options = Options {
         program: "/proc/self/exe".into(),
         accept_new_host_keys: global.accept_new_host_keys,
@@ -153,15 +151,42 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
         ask: Arc::new(Terminal),
     };
     let connector = Arc::new(SshConnector::new(ways.collect(), options));
-    let dir = match &inventory.artifacts.dir {
+    let supply = Some(releases(loaded));
+    Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
+}
+
+fn user_and_home() -> (Option<nix::unistd::User>, Option<PathBuf>) {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
+    let home =
+        user.as_ref().map(|u| u.dir.clone()).or_else(|| Some(std::env::var_os("HOME")?.into()));
+    (user, home)
+}
+
+/// Where release files and images are kept, and fetched from.
+pub fn releases(loaded: &Loaded) -> Releases {
+    let asked = &loaded.inventory.artifacts;
+    let (_, home) = user_and_home();
+    let dir = match &asked.dir {
         Some(dir) => beside(&loaded.path, dir, home.as_deref()),
         None => cache(home.as_deref()).join("slipway/releases"),
     };
     let store = Store::at(dir);
-    let asked = &inventory.artifacts;
-    let fetcher = asked.download.then(|| Fetcher::new(store.clone(), asked.mirror.clone()));
-    let supply = Some(Releases { store, fetcher });
-    Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
+    let fetcher = asked
+        .download
+        .then(|| Fetcher::new(store.clone(), asked.mirror.clone()).pinned(&asked.digests));
+    Releases { store, fetcher, bundle: None }
+}
+
+/// `--bundle`: what is in it, and nothing else.
+pub fn bundled(bundle: &Path) -> Result<Releases, Error> {
+    let (_, home) = user_and_home();
+    let unpacked = bundle::unpack(bundle, &cache(home.as_deref()).join("slipway/bundles"))
+        .map_err(|failure| Error::failures(vec![failure], None))?;
+    Ok(Releases {
+        store: Store::at(unpacked.releases),
+        fetcher: None,
+        bundle: Some(bundle.to_path_buf()),
+    })
 }
 
 /// Where this user's programs keep what can be fetched again.

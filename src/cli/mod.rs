@@ -4,6 +4,7 @@
 
 mod agent;
 mod args;
+mod bundle;
 mod change;
 mod context;
 mod dismiss;
@@ -45,6 +46,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         Verb::Reset(args) => change::reset(&global, &args),
         Verb::Status => status::status(&global),
         Verb::Doctor => doctor::doctor(&global),
+        Verb::Bundle(args) => bundle::bundle(&global, &args),
         Verb::Ledger(args) => ledger::ledger(&global, &args),
         Verb::Playbook(args) => playbook::playbook(&global, &args),
         Verb::Schema(args) => schema::schema(&args),

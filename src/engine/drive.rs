@@ -258,8 +258,8 @@ impl Driver {
         let mut parcels = Vec::new();
         for index in segment.from..segment.to {
             let planned = self.planned(segment, index);
-            let parcel = supply::needed(&planned.op).and_then(|w| self.job.parcels.get(&w));
-            if let Some(parcel) = parcel.filter(|_| planned.verdict.changes()) {
+            let needed = supply::needed(planned);
+            for parcel in needed.iter().filter_map(|wanted| self.job.parcels.get(wanted)) {
                 if parcels.is_empty() {
                     let ahead = u32::try_from(index - segment.from).unwrap_or(u32::MAX);
                     reached.store(ahead, Ordering::Relaxed);

@@ -57,7 +57,7 @@ pub struct Cluster {
     pub endpoint: Endpoint,
 }
 
-/// The release files that are installed on nodes.
+/// The release files and images that are installed on nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Artifacts {
@@ -69,14 +69,19 @@ pub struct Artifacts {
     #[serde(default = "defaults::yes")]
     pub download: bool,
     /// Where to fetch from in the projects' place: the same files below `MIRROR/HOST/PATH`, as in
-    /// `http://nas.lan/mirror` for `http://nas.lan/mirror/dl.k8s.io/release/...`.
+    /// `http://nas.lan/mirror` for `http://nas.lan/mirror/dl.k8s.io/release/...`; images as registries
+    /// answer, below `MIRROR/REGISTRY/v2/NAME/`, which may be plain files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
+    /// Images that have to be exactly these: `"registry.k8s.io/pause:3.10.2" = "sha256:..."`, as the
+    /// registry shows it for the tag. Another one is refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
 }
 
 impl Default for Artifacts {
     fn default() -> Self {
-        Self { dir: None, download: true, mirror: None }
+        Self { dir: None, download: true, mirror: None, digests: BTreeMap::new() }
     }
 }
 

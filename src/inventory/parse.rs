@@ -35,7 +35,7 @@ tables! {
     }
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
     Kubeadm { patches = BTreeMap::new() }
-    Artifacts { dir = None, download = defaults::yes(), mirror = None }
+    Artifacts { dir = None, download = defaults::yes(), mirror = None, digests = BTreeMap::new() }
     Ssh { user = None, port = None, config = None }
     Networks { lan, ceph = None, confirm_s = defaults::confirm_s() }
     Lan {

@@ -4,11 +4,13 @@
 //! what any of them is used for; every other module may use these.
 
 mod hardware;
+mod image;
 mod net;
 mod node;
 mod version;
 
 pub use hardware::{HostKey, Mac, Serial};
+pub use image::{ImageName, image_file, sha256_of_digest};
 pub use net::Cidr;
 pub use node::{NodeName, PhaseName, StepName};
 pub use version::Version;

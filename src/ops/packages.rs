@@ -165,13 +165,25 @@ impl Action for Artifact {
     }
 }
 
-/// Images that are there before anything asks for them.
+/// Images that are there before anything asks for them: imported from what the controller brought,
+/// so that no node needs the internet, or a registry, for them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Images {
     pub images: Vec<String>,
 }
 
+fn import(image: &str) -> Diff {
+    Diff::say(format!("import {image}"))
+}
+
 impl Images {
+    /// Those that are missing, by what [`Action::observe`] told; all, where it could not look.
+    pub fn told_missing(&self, found: &[Diff]) -> Vec<String> {
+        let missing = |image: &&String| found.contains(&import(image));
+        let told: Vec<String> = self.images.iter().filter(missing).cloned().collect();
+        if told.is_empty() { self.images.clone() } else { told }
+    }
+
     async fn missing<'a>(&'a self, sys: &dyn Sys) -> OpResult<Vec<&'a String>> {
         let mut missing = Vec::new();
         for image in &self.images {
@@ -198,14 +210,26 @@ impl Action for Images {
         Ok(if missing.is_empty() {
             Observed::Holds
         } else {
-            Observed::Differs(missing.into_iter().map(|i| Diff::say(format!("pull {i}"))).collect())
+            Observed::Differs(missing.into_iter().map(|i| import(i)).collect())
         })
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         for image in self.missing(sys).await? {
-            sys.pull_image(image).await?;
+            sys.import_image(image).await?;
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_by_what_was_found() {
+        let images = Images { images: ["r.io/a:1", "r.io/b:1"].map(String::from).into() };
+        assert_eq!(images.told_missing(&[import("r.io/b:1")]), ["r.io/b:1"]);
+        assert_eq!(images.told_missing(&[Diff::say("2 images")]), images.images);
     }
 }

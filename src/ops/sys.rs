@@ -200,8 +200,10 @@ pub trait Artifacts: Send + Sync {
     /// Versions of an artifact that lie whole under /opt/slipway.
     async fn artifact_versions(&self, name: &str) -> SysResult<Vec<Version>>;
     async fn install_artifact(&self, name: &str, version: &Version) -> SysResult<()>;
+    /// Whether an image is whole in the runtime, ready to be run. False where there is no runtime yet.
     async fn has_image(&self, image: &str) -> SysResult<bool>;
-    async fn pull_image(&self, image: &str) -> SysResult<()>;
+    /// From the archive that was brought to this node, which goes when all of it is in place.
+    async fn import_image(&self, image: &str) -> SysResult<()>;
 }
 
 /// A part of clearing a disk: each may be cut off and repeated.

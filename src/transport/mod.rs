@@ -38,7 +38,7 @@ pub struct ConnectError {
     pub passing: bool,
 }
 
-/// A release file on its way to a node.
+/// A release file, or an image, on its way to a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parcel {
     /// What it is called there, among what was brought.
@@ -47,8 +47,8 @@ pub struct Parcel {
     pub file: PathBuf,
     pub sha256: String,
     pub bytes: u64,
-    /// A file on the node that says that it is installed already.
-    pub installed: String,
+    /// A file on the node that says that it is installed already, where one does.
+    pub installed: Option<String>,
 }
 
 /// Hears of each file that went over.

@@ -74,8 +74,10 @@ fn push_script(sha256: &str) -> String {
 
 fn bring_script(parcel: &Parcel) -> String {
     let Parcel { name, sha256, installed, .. } = parcel;
+    let known = installed.as_ref().map(|file| format!("[ -e {file} ] && exit {THERE}; "));
+    let known = known.unwrap_or_default();
     format!(
-        "umask 077; [ -e {installed} ] && exit {THERE}; d={INCOMING}; f=$d/{name}; mkdir -p $d || {{ df -h /var >&2; exit {NO_PLACE}; }}; \
+        "umask 077; {known}d={INCOMING}; f=$d/{name}; mkdir -p $d || {{ df -h /var >&2; exit {NO_PLACE}; }}; \
          if [ -e $f ]; then s=$(sha256sum <$f); [ \"${{s%% *}}\" = {sha256} ] && exit {THERE}; fi; \
          rm -f $d/.part-*-{name}; t=$d/.part-$$-{name}; echo slipway-ready; cat >$t || {{ rm -f $t; df -h $d >&2; exit {NOT_UNPACKED}; }}; \
          s=$(sha256sum <$t); [ \"${{s%% *}}\" = {sha256} ] || {{ rm -f $t; echo \"it is ${{s%% *}}\" >&2; exit {WRONG_SUM}; }}; \
@@ -129,7 +131,7 @@ fn not_brought(what: &str, user: &str, remote: &Remote) -> Failure {
         ),
         Some(NOT_UNPACKED) if stderr.contains("No space left") => (
             "no space left on the node",
-            "free some space under /var (journalctl --vacuum-size=100M, old packages): the agent takes 20 MB, release files three times their size",
+            "free some space under /var (journalctl --vacuum-size=100M, old packages): the agent takes 20 MB, release files and images three times their size",
         ),
         Some(NOT_UNPACKED) => {
             ("it could not be unpacked there", "is gzip installed on the node, and /var writable?")
@@ -164,9 +166,11 @@ mod tests {
             file: "/x".into(),
             sha256: "0".repeat(64),
             bytes: 1,
-            installed: "/opt/slipway/runc/1.2.3/.complete".into(),
+            installed: Some("/opt/slipway/runc/1.2.3/.complete".into()),
         };
-        for script in [push_script(&"0".repeat(64)), bring_script(&parcel)] {
+        let image = Parcel { installed: None, ..parcel.clone() };
+        assert!(!bring_script(&image).contains("complete"));
+        for script in [push_script(&"0".repeat(64)), bring_script(&parcel), bring_script(&image)] {
             check_quotes(&script);
         }
     }

@@ -3,19 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Finding, Findings, cluster::secret, text};
-use crate::inventory::{Inventory, octal};
+use crate::{
+    inventory::{Inventory, octal},
+    names::{ImageName, sha256_of_digest},
+};
 
-pub fn check(inventory: &Inventory, unread: &[(String, String)], f: &mut Findings<'_>) {
-    let ssh = &inventory.ssh;
-    if let Some(user) = ssh.user.as_deref().filter(|u| !text::user(u)) {
-        f.add(Finding::error("ssh.user", format!("`{user}` is not a Linux user's name")));
-    }
-    if ssh.config.as_deref().is_some_and(|c| c.trim().is_empty()) {
-        f.add(
-            Finding::error("ssh.config", "it names no file")
-                .hint("leave it out to use your own SSH configuration"),
-        );
-    }
+fn artifacts(inventory: &Inventory, f: &mut Findings<'_>) {
     if inventory.artifacts.dir.as_deref().is_some_and(|d| d.trim().is_empty()) {
         f.add(
             Finding::error("artifacts.dir", "it names no directory")
@@ -41,6 +34,37 @@ pub fn check(inventory: &Inventory, unread: &[(String, String)], f: &mut Finding
             );
         }
     }
+    for (image, digest) in &inventory.artifacts.digests {
+        let path = format!("artifacts.digests.{image}");
+        if let Err(why) = image.parse::<ImageName>() {
+            let message = format!("`{image}` {why}");
+            f.add(
+                Finding::error(&path, message)
+                    .hint("for example: `\"registry.k8s.io/pause:3.10.2\"`"),
+            );
+        }
+        if sha256_of_digest(digest).is_none() {
+            let message = format!("`{digest}` is not a digest");
+            f.add(
+                Finding::error(&path, message)
+                    .hint("`sha256:` and 64 hexadecimal digits, as the registry shows it"),
+            );
+        }
+    }
+}
+
+pub fn check(inventory: &Inventory, unread: &[(String, String)], f: &mut Findings<'_>) {
+    let ssh = &inventory.ssh;
+    if let Some(user) = ssh.user.as_deref().filter(|u| !text::user(u)) {
+        f.add(Finding::error("ssh.user", format!("`{user}` is not a Linux user's name")));
+    }
+    if ssh.config.as_deref().is_some_and(|c| c.trim().is_empty()) {
+        f.add(
+            Finding::error("ssh.config", "it names no file")
+                .hint("leave it out to use your own SSH configuration"),
+        );
+    }
+    artifacts(inventory, f);
     if ssh.port == Some(0) {
         f.add(
             Finding::error("ssh.port", "0 is not a port that SSH can listen on")

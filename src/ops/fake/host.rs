@@ -370,7 +370,7 @@ impl Artifacts for FakeSys {
         Ok(self.look(|m, _| m.images.contains(image)).await)
     }
 
-    async fn pull_image(&self, image: &str) -> SysResult<()> {
+    async fn import_image(&self, image: &str) -> SysResult<()> {
         self.act("pull-image", 2_500, |world, node, _| {
             let machine = world.machine(node);
             if !machine.ram.active.contains_key("containerd.service") {

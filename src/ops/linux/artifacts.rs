@@ -10,10 +10,10 @@ use super::{
     files::{blocking, failed},
 };
 use crate::{
-    names::Version,
+    names::{Version, image_file},
     ops::{
         packages::{COMPLETE, INCOMING, complete, incoming, release_dir},
-        sys::{Artifacts, Files, SysError, SysResult},
+        sys::{Artifacts, Files, SysError, SysErrorKind, SysResult},
     },
 };
 
@@ -67,16 +67,67 @@ impl Artifacts for Linux {
     }
 
     async fn has_image(&self, image: &str) -> SysResult<bool> {
-        // Before the runtime is there and runs, no image is.
-        let asked = Command::new("ctr").args(["-n", "k8s.io", "images", "ls", "-q"]).done().await;
-        let Ok(asked) = asked else { return Ok(false) };
-        Ok(asked.stdout.lines().any(|line| line.trim() == image))
+        // An import ends with its archive's going: before that, not all of it may be on the disk.
+        if self.path(&brought_image(image)).exists() {
+            return Ok(false);
+        }
+        Ok(is_ready(image).await)
     }
 
-    async fn pull_image(&self, image: &str) -> SysResult<()> {
-        let pull = Command::new("ctr").args(["-n", "k8s.io", "images", "pull", "--", image]);
-        pull.done().await.map(drop).map_err(|e| SysError::passing(e.message))
+    async fn import_image(&self, image: &str) -> SysResult<()> {
+        let from = brought_image(image);
+        if !self.path(&from).exists() {
+            if is_ready(image).await {
+                return Ok(());
+            }
+            return Err(SysError::other(format!("{image} was not brought to this node"))
+                .hint("run the same command again: it plans anew, and brings what is missing"));
+        }
+        if is_ready(image).await {
+            // An earlier import was cut off before its end. What it unpacked may be files without
+            // their bytes, if the power went too: it is taken out, and unpacked anew.
+            ctr(&["images", "rm", "--sync", image]).done().await.map_err(passing)?;
+        }
+        let file = self.path(&from).to_string_lossy().into_owned();
+        ctr(&["images", "import", &file]).done().await.map_err(passing)?;
+        if !is_ready(image).await {
+            let message = format!("{image} is not in what was brought under its name");
+            let message = SysError::other(message);
+            return Err(message.hint("remove its file from the directory of release files (`[artifacts] dir`), so that it is fetched again"));
+        }
+        let data = self.path(CONTAINERD_DATA);
+        if data.exists() {
+            Command::new("sync").arg("-f").arg(data.to_string_lossy()).done().await?;
+        }
+        self.remove(&from).await
     }
+}
+
+const CONTAINERD_DATA: &str = "/var/lib/containerd";
+
+fn brought_image(image: &str) -> String {
+    format!("{INCOMING}/{}", image_file(image))
+}
+
+fn ctr(args: &[&str]) -> Command {
+    Command::new("ctr").args(["-n", "k8s.io"]).args(args.iter().copied())
+}
+
+/// Whole and unpacked. A runtime that is not there, or does not answer, has no images: whoever wants
+/// to import one will hear why.
+async fn is_ready(image: &str) -> bool {
+    let check = ctr(&["images", "check", "-q", &format!("name==\"{image}\"")]).run().await;
+    check.is_ok_and(|checked| checked.stdout.lines().any(|line| line.trim() == image))
+}
+
+/// A runtime that is only just being started, or restarted, answers in a moment.
+fn passing(error: SysError) -> SysError {
+    let away = ["connection refused", "containerd.sock: no such file", "code = Unavailable"];
+    let says = |line: &String| away.iter().any(|what| line.contains(what));
+    if error.output.iter().any(says) && error.kind == SysErrorKind::Other {
+        return SysError { kind: SysErrorKind::Passing, ..error };
+    }
+    error
 }
 
 #[cfg(test)]

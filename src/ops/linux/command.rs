@@ -207,7 +207,8 @@ impl Command {
             None => "killed by a signal".into(),
         };
         let output = finished.tail();
-        let full = output.iter().any(|l| l.contains("No space left on device"));
+        // In the words of libc, or of Go.
+        let full = output.iter().any(|l| l.to_lowercase().contains("no space left on device"));
         let kind = if full { SysErrorKind::NoSpace } else { SysErrorKind::Other };
         let failed = SysError::new(kind, format!("`{line}` failed: {how}"));
         Err(SysError { output, ..failed })
@@ -242,6 +243,10 @@ mod tests {
         assert!(missing.message.contains("not installed"), "{missing}");
         let failed = Command::new("sh").args(["-c", "echo why >&2; exit 1"]).done().await;
         assert_eq!(failed.unwrap_err().output, ["why"]);
+        for said in ["cp: x: No space left on device", "ctr: write x: no space left on device"] {
+            let full = Command::new("sh").args(["-c", &format!("echo {said} >&2; exit 1")]).done();
+            assert_eq!(full.await.unwrap_err().kind, SysErrorKind::NoSpace);
+        }
     }
 
     #[tokio::test]

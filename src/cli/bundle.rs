@@ -1,0 +1,105 @@
+//! `slipway bundle`: everything that machines without internet need, in one file.
+
+use std::path::Path;
+
+use serde_json::json;
+use tokio::runtime::Builder;
+
+use super::{
+    args::{Bundle as Args, BundleVerb, Global},
+    context,
+    exit::{Error, Exit},
+    output,
+};
+use crate::{
+    artifacts::bundle::{self, Contents, Ingredient, Inputs, Listed, Made},
+    supply,
+    ui::Mode,
+};
+
+pub fn bundle(global: &Global, args: &Args) -> Result<Exit, Error> {
+    match &args.what {
+        BundleVerb::Create { file, packages } => create(global, file, packages.as_deref()),
+        BundleVerb::Verify { file } => verify(global, file),
+    }
+}
+
+fn create(global: &Global, to: &Path, packages: Option<&Path>) -> Result<Exit, Error> {
+    let loaded = context::inventory(global)?;
+    let (inventory, json) = (&loaded.inventory, context::mode(global) == Mode::Json);
+    let one = |failure| Error::failures(vec![failure], None);
+    // What a person can mend at once is said before hundreds of megabytes are fetched.
+    let packages = packages.map(bundle::packages).transpose().map_err(one)?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Error::text(Exit::Failed, format!("cannot start: {e}"), None))?;
+    let say = |text: String| {
+        if !json {
+            output::err(&format!("{text}\n"));
+        }
+    };
+    let wanted = supply::of_inventory(inventory);
+    let releases = context::releases(&loaded);
+    let parcels = runtime
+        .block_on(supply::obtain(wanted, &releases, say))
+        .map_err(|failures| Error::failures(failures, Some(context::command_line())))?;
+    let inputs = Inputs {
+        cluster: inventory.cluster.name.to_string(),
+        inventory: loaded.digest.clone(),
+        packages: packages.is_some(),
+    };
+    let contents = Contents::new(inventory.cluster.kubernetes.clone(), inputs);
+    let taken = |parcel: &crate::transport::Parcel| {
+        Ingredient::of_release(&parcel.file, &parcel.sha256, parcel.bytes)
+    };
+    let mut ingredients: Vec<Ingredient> = parcels.values().flat_map(taken).collect();
+    ingredients.extend(packages.into_iter().flatten());
+    say(format!("packing {} files", ingredients.len()));
+    let Made { contents, bytes, sha256 } =
+        bundle::create(to, contents, ingredients).map_err(one)?;
+    if json {
+        output::json(&json!({
+            "version": 1, "bundle": to, "bytes": bytes, "sha256": sha256, "contents": contents,
+        }));
+    } else {
+        output::out(&table(&contents));
+        let packed = megabytes(bytes);
+        output::out(&format!("\n{}: {packed} MB, SHA-256 {sha256}\n", to.display()));
+    }
+    Ok(Exit::Done)
+}
+
+fn verify(global: &Global, file: &Path) -> Result<Exit, Error> {
+    let contents = bundle::verify(file).map_err(|failure| Error::failures(vec![failure], None))?;
+    if context::mode(global) == Mode::Json {
+        output::json(&json!({ "version": 1, "bundle": file, "contents": contents }));
+    } else {
+        output::out(&table(&contents));
+        output::out(&format!("\n{}: everything in it is what its list says\n", file.display()));
+    }
+    Ok(Exit::Done)
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+/// Files, without the checksums beside them, which say the same as the last column.
+fn table(contents: &Contents) -> String {
+    let Contents { slipway, kubernetes, inputs, files, .. } = contents;
+    let mut text = format!(
+        "Kubernetes {kubernetes} for cluster {}, by Slipway {slipway}: {} files, {} MB\n\n",
+        inputs.cluster,
+        files.len(),
+        megabytes(contents.bytes())
+    );
+    let shown: Vec<&Listed> = files.iter().filter(|f| !f.path.ends_with(".sha256")).collect();
+    let width = shown.iter().map(|f| f.path.len()).max().unwrap_or_default();
+    for Listed { path, bytes, sha256 } in shown {
+        let short = sha256.get(..12).unwrap_or(sha256);
+        text += &format!("{path:<width$}  {:>8} MB  {short}\n", megabytes(*bytes));
+    }
+    text
+}

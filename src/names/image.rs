@@ -1,0 +1,107 @@
+//! Images of containers, by registry, repository and tag, and what else they go by.
+
+use std::{fmt, str::FromStr};
+
+use super::BadName;
+
+/// `registry.k8s.io/coredns/coredns:v1.14.2`: always with its registry and its tag, for what is
+/// guessed at here would be guessed differently by the runtime.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageName {
+    pub registry: String,
+    pub repository: String,
+    pub tag: String,
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let bad = |why: &str| BadName(format!("{why}; an image is `registry/name:tag`"));
+        let (registry, rest) = text.split_once('/').ok_or_else(|| bad("names no registry"))?;
+        let (repository, tag) = rest.split_once(':').ok_or_else(|| bad("names no tag"))?;
+        let host = registry.split_once(':').map_or(registry, |(host, _)| host);
+        let is_host = host == "localhost" || host.contains('.') || registry.contains(':');
+        let of = |text: &str, more: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+            !text.is_empty() && text.chars().all(plain) && !text.starts_with(['.', '-'])
+        };
+        if !is_host || !of(registry, ".-:") {
+            return Err(bad("does not begin with a registry"));
+        }
+        if !repository.split('/').all(|part| of(part, "._-") && part == part.to_ascii_lowercase()) {
+            return Err(bad("has a repository that none can have"));
+        }
+        if tag.len() > 128 || !of(tag, "._-") {
+            return Err(bad("has a tag that none can have"));
+        }
+        Ok(Self { registry: registry.into(), repository: repository.into(), tag: tag.into() })
+    }
+}
+
+/// What the archive of an image is called, here and on nodes: safe as a file's name and in a shell.
+/// No two images share one: an underscore of the name's own is doubled.
+pub fn image_file(image: &str) -> String {
+    let mut file = String::from("image-");
+    for c in image.chars() {
+        match c {
+            '_' => file.push_str("__"),
+            '.' | '-' => file.push(c),
+            c if c.is_ascii_alphanumeric() => file.push(c),
+            _ => file.push('_'),
+        }
+    }
+    file + ".oci.tar"
+}
+
+/// `sha256:` and 64 hexadecimal digits: what registries call a manifest or a layer by.
+pub fn sha256_of_digest(digest: &str) -> Option<&str> {
+    let hex = digest.strip_prefix("sha256:")?;
+    let small = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    (hex.len() == 64 && hex.bytes().all(small)).then_some(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_have_a_registry_and_a_tag() {
+        let image: ImageName = "registry.k8s.io/coredns/coredns:v1.14.2".parse().unwrap();
+        assert_eq!(image.registry, "registry.k8s.io");
+        assert_eq!(image.repository, "coredns/coredns");
+        assert_eq!(image.to_string(), "registry.k8s.io/coredns/coredns:v1.14.2");
+        let local: ImageName = "127.0.0.1:5000/pause:3.10".parse().unwrap();
+        assert_eq!((local.registry.as_str(), local.tag.as_str()), ("127.0.0.1:5000", "3.10"));
+        for wrong in [
+            "pause",
+            "pause:3.10",
+            "library/pause:3.10",
+            "registry.k8s.io/pause",
+            "registry.k8s.io/:3.10",
+            "registry.k8s.io/pause:",
+            "registry.k8s.io/pause:3.10@sha256:0",
+            "registry.k8s.io/../pause:3.10",
+            "registry.k8s.io//pause:3.10",
+            "registry.k8s.io/Pause:3.10",
+            "registry.k8s.io/pause:3 10",
+            "user@registry.k8s.io/pause:3.10",
+        ] {
+            assert!(wrong.parse::<ImageName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn files_of_images_are_safe_and_tell_them_apart() {
+        let file = image_file("registry.k8s.io/coredns/coredns:v1.14.2");
+        assert_eq!(file, "image-registry.k8s.io_coredns_coredns_v1.14.2.oci.tar");
+        assert_ne!(image_file("r.io/a/b_c:d"), image_file("r.io/a/b/c:d"));
+        assert_eq!(image_file("r.io/$(x) y:z"), "image-r.io___x__y_z.oci.tar");
+    }
+}
