@@ -158,12 +158,19 @@ impl Linux {
 
     /// What kubeadm waits for in vain is usually the kubelet's fault, which only its log tells.
     async fn with_kubelet(&self, mut error: SysError) -> SysError {
-        let log = Command::new("journalctl").args(["-u", "kubelet", "-n", "200", "-o", "cat", "--no-pager"]);
+        let log = Command::new("journalctl").args([
+            "-u",
+            "kubelet",
+            "-n",
+            "200",
+            "-o",
+            "cat",
+            "--no-pager",
+        ]);
         let text = log.run().await.map(|done| done.stdout).unwrap_or_default();
-        let wrong = text.lines().filter(|line| line.starts_with(['E', 'F']));
-        let wrong: Vec<&str> = wrong.collect();
-        let last = wrong.iter().skip(wrong.len().saturating_sub(KUBELET_LINES));
-        error.output.extend(last.map(|line| format!("kubelet: {line}")));
+        error
+            .output
+            .extend(kubelet_errors(&text).into_iter().map(|line| format!("kubelet: {line}")));
         error
     }
 
@@ -214,6 +221,22 @@ impl Linux {
         self.kubeadm(&["init", "phase", "upload-certs", "--upload-certs"], &config).await?;
         Ok(Sealed::new(key))
     }
+}
+
+/// The last errors in a kubelet's log, each once: it repeats some of them ten times a second. Without
+/// time and place, which differ each time.
+fn kubelet_errors(log: &str) -> Vec<String> {
+    let errors = log.lines().rev().filter(|line| line.starts_with(['E', 'F']));
+    let mut seen = std::collections::BTreeSet::new();
+    let kind = |text: &str| text.split_once("\" ").map_or(text, |(kind, _)| kind).to_string();
+    let mut last: Vec<String> = errors
+        .filter_map(|line| line.split_once("] "))
+        .filter(|(_, text)| seen.insert(kind(text)))
+        .take(KUBELET_LINES)
+        .map(|(_, text)| text.chars().take(600).collect())
+        .collect();
+    last.reverse();
+    last
 }
 
 fn rfc3339(ms: u64) -> String {
@@ -369,6 +392,13 @@ mod tests {
         let told = told(error, config);
         assert_eq!(told.output, ["token [hidden] is bad", "key [hidden]"]);
         assert_eq!(told.message, "`kubeadm join` failed");
+    }
+
+    #[test]
+    fn each_error_of_the_kubelet_is_told_once() {
+        let log = "I1128 1 a.go:1] \"fine\"\nE1128 15:09:44.6 7 b.go:2] \"no sandbox\" err=\"seccomp\"\n\
+                   E1128 15:09:44.7 7 c.go:3] \"no node\" n=1\nE1128 15:09:44.8 7 c.go:3] \"no node\" n=2\n";
+        assert_eq!(kubelet_errors(log), ["\"no sandbox\" err=\"seccomp\"", "\"no node\" n=2"]);
     }
 
     #[test]
