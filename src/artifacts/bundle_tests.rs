@@ -105,7 +105,11 @@ fn what_cannot_be_made_leaves_what_was_there() {
     fs::write(dir.path().join("image-r.io_pause_1.oci.tar"), b"longer than it was").unwrap();
     assert!(create(&dir.path().join("x.slipway"), contents(), all.clone()).is_err());
     assert_eq!(fs::read(dir.path().join("x.slipway")).unwrap(), before);
-    assert!(create(&dir.path().join("none/x.slipway"), contents(), all).is_err());
+    assert!(create(&dir.path().join("none/x.slipway"), contents(), all.clone()).is_err());
+    let held = fs::File::create(dir.path().join(".x.slipway.part")).unwrap();
+    held.lock().unwrap();
+    let failure = create(&dir.path().join("x.slipway"), contents(), all).unwrap_err();
+    assert!(failure.causes[0].contains("another run"), "{failure}");
 }
 
 #[test]
