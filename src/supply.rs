@@ -304,11 +304,12 @@ mod tests {
         assert!(found.contains(&format!("registry.k8s.io/kube-apiserver:v{version}")));
         let other = inventory::SIM.replace(&version.to_string(), "1.35.0");
         assert!(of(&other).contains(&"registry.k8s.io/kube-apiserver:v1.35.0".to_string()));
+        let homelab = include_str!("../inventory/homelab.toml");
+        let kube_vip = homelab.replace("\"keepalived\"", "\"kube-vip\"").replace(", vrid = 51", "");
+        assert!(of(&kube_vip).iter().any(|f| f.starts_with("ghcr.io/kube-vip/kube-vip:")));
         // Every image has a name that can be fetched.
-        for wanted in of_inventory(&inventory::parse("x", inventory::SIM).unwrap().inventory) {
-            if let Wanted::Image(image) = wanted {
-                image.parse::<crate::names::ImageName>().unwrap();
-            }
+        for name in of(&kube_vip).iter().chain(&found).filter(|name| name.contains('/')) {
+            name.parse::<crate::names::ImageName>().unwrap();
         }
     }
 

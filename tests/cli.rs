@@ -16,6 +16,7 @@ use std::{
 };
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 const SIM: &str = include_str!("../inventory/sim.toml");
@@ -352,6 +353,27 @@ fn bundles() {
         desk.run(code, line);
     }
     assert!(!desk.path().join("x.slipway").exists());
+    // Each file that it asks for, put where it looks.
+    let said = desk.quiet("bundle create x.slipway -i offline.toml");
+    fs::create_dir(desk.path().join("nothing")).unwrap();
+    for line in said.err.lines() {
+        let named = line.split_once("there is no ").and_then(|(_, rest)| rest.split_once(' '));
+        let Some((name, _)) = named else { continue };
+        let sum = Sha256::digest(name.as_bytes());
+        let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+        desk.file(&format!("nothing/{name}"), name);
+        desk.file(&format!("nothing/{name}.sha256"), &format!("{sum}  {name}\n"));
+    }
+    let said = desk.quiet("bundle create x.slipway -i offline.toml");
+    assert_eq!(said.code, 0, "{}", said.err);
+    desk.run(0, "bundle verify x.slipway");
+    let bytes = fs::read(desk.path().join("x.slipway")).unwrap();
+    fs::write(desk.path().join("cut.slipway"), &bytes[..bytes.len() - 9]).unwrap();
+    desk.run(1, "bundle verify cut.slipway");
+    let verified = desk.quiet("bundle verify x.slipway --output json");
+    let verified: Value = serde_json::from_str(&verified.out).unwrap();
+    assert_eq!(verified["version"], 1);
+    assert_eq!(verified["contents"]["inputs"]["cluster"], "homelab");
     desk.snapshot("bundles");
 }
 

@@ -105,7 +105,11 @@ fn what_cannot_be_made_leaves_what_was_there() {
     fs::write(dir.path().join("image-r.io_pause_1.oci.tar"), b"longer than it was").unwrap();
     assert!(create(&dir.path().join("x.slipway"), contents(), all.clone()).is_err());
     assert_eq!(fs::read(dir.path().join("x.slipway")).unwrap(), before);
-    assert!(create(&dir.path().join("none/x.slipway"), contents(), all).is_err());
+    assert!(create(&dir.path().join("none/x.slipway"), contents(), all.clone()).is_err());
+    let held = fs::File::create(dir.path().join(".x.slipway.part")).unwrap();
+    held.lock().unwrap();
+    let failure = create(&dir.path().join("x.slipway"), contents(), all).unwrap_err();
+    assert!(failure.causes[0].contains("another run"), "{failure}");
 }
 
 #[test]
@@ -135,8 +139,11 @@ fn a_damaged_file_is_told() {
     says(&bundle);
 }
 
+/// Names and what is in them.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// An archive of these files, packed as a bundle is.
-fn packed(bundle: &Path, files: &[(String, Vec<u8>)]) {
+fn packed(bundle: &Path, files: &Files) {
     let mut archive = tar::Archive::new(Vec::new());
     for (name, bytes) in files {
         archive.file(name, bytes.len() as u64, &bytes[..]).unwrap();
@@ -144,7 +151,7 @@ fn packed(bundle: &Path, files: &[(String, Vec<u8>)]) {
     fs::write(bundle, zstd::encode_all(&archive.finish().unwrap()[..], 1).unwrap()).unwrap();
 }
 
-fn unpacked_files(bundle: &Path) -> Vec<(String, Vec<u8>)> {
+fn unpacked_files(bundle: &Path) -> Files {
     let plain = zstd::decode_all(&fs::read(bundle).unwrap()[..]).unwrap();
     let mut reader = tar::Reader::new(&plain[..]);
     let mut all = Vec::new();
@@ -164,7 +171,7 @@ fn a_bundle_is_exactly_what_its_list_says() {
     let files = unpacked_files(&bundle);
     packed(&bundle, &files);
     verify(&bundle).unwrap();
-    let with = |change: &dyn Fn(&mut Vec<(String, Vec<u8>)>)| {
+    let with = |change: &dyn Fn(&mut Files)| {
         let mut files = files.clone();
         change(&mut files);
         packed(&bundle, &files);

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -88,7 +89,9 @@ pub fn create(
     let part = dir.join(format!(".{}.part", name.to_string_lossy()));
     let file = OpenOptions::new().create(true).append(true).open(&part);
     let file = file.map_err(|e| failed(format!("cannot write {}: {e}", part.display())))?;
-    if file.try_lock().is_err() {
+    let inode = |found: io::Result<fs::Metadata>| found.ok().map(|m| m.ino());
+    // Who held it may just have put it in place, and then it is no longer ours to write to.
+    if file.try_lock().is_err() || inode(file.metadata()) != inode(fs::metadata(&part)) {
         return Err(failed(format!("another run is writing {}", part.display())));
     }
     let made = write(&file, &contents, &ingredients).and_then(|(sha256, bytes)| {

@@ -158,4 +158,31 @@ mod tests {
         );
         linux.install_artifact("runc", &version).await.unwrap();
     }
+
+    #[tokio::test]
+    async fn an_import_counts_when_its_archive_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let linux = Linux::at(dir.path());
+        let image = "registry.invalid/none:1";
+        let missing = linux.import_image(image).await.unwrap_err();
+        assert!(missing.message.contains("was not brought"), "{missing}");
+        assert!(missing.hint.is_some());
+        linux.write(&brought_image(image), b"no archive", 0o600).await.unwrap();
+        assert!(!linux.has_image(image).await.unwrap());
+        // Whether there is no runtime here or one that does not take it: it stays for the next try.
+        linux.import_image(image).await.unwrap_err();
+        assert!(linux.path(&brought_image(image)).exists());
+    }
+
+    #[test]
+    fn a_runtime_that_is_being_started_is_tried_again() {
+        let kind = |kind, line: &str| {
+            passing(SysError { output: vec![line.into()], ..SysError::new(kind, "failed") }).kind
+        };
+        let away = "ctr: cannot access socket /run/containerd/containerd.sock: stat /run/containerd/containerd.sock: no such file or directory";
+        assert_eq!(kind(SysErrorKind::Other, away), SysErrorKind::Passing);
+        assert_eq!(kind(SysErrorKind::Other, "ctr: short read"), SysErrorKind::Other);
+        let full = "ctr: rpc error: code = Unavailable: no space left on device";
+        assert_eq!(kind(SysErrorKind::NoSpace, full), SysErrorKind::NoSpace);
+    }
 }
