@@ -9,6 +9,7 @@ mod context;
 mod dismiss;
 mod doctor;
 mod exit;
+mod gitops;
 mod ledger;
 mod output;
 mod playbook;
@@ -47,6 +48,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         Verb::Doctor => doctor::doctor(&global),
         Verb::Ledger(args) => ledger::ledger(&global, &args),
         Verb::Playbook(args) => playbook::playbook(&global, &args),
+        Verb::Gitops(args) => gitops::gitops(&global, &args),
         Verb::Schema(args) => schema::schema(&args),
         Verb::Agent(args) => agent::agent(&args),
         Verb::Completions(args) => schema::completions(&args),
