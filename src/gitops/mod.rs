@@ -13,6 +13,7 @@ mod parts;
 mod pool;
 mod scaffold;
 mod storage;
+mod tell;
 mod template;
 mod tree;
 pub mod values;

@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use super::{
     argocd, flux,
     layout::{self, Layout, join, relative},
-    network,
-    parts::{self, Part},
+    network, parts,
     pool::Range,
-    storage,
+    storage, tell,
     template::{fill, kustomization},
     versions::{self, Rook, Versions},
 };
@@ -65,7 +64,7 @@ pub struct Scene<'a> {
     pub pool: &'a [String],
     /// The annotation that keeps an object when its file goes.
     pub keep: &'static str,
-    manifests: &'a BTreeMap<Manifest, Held>,
+    pub manifests: &'a BTreeMap<Manifest, Held>,
 }
 
 pub struct Namespace {
@@ -101,7 +100,7 @@ impl Manifest {
         }
     }
 
-    fn address(self, scene: &Scene) -> String {
+    pub fn address(self, scene: &Scene) -> String {
         let github = "https://github.com";
         match self {
             Self::Argocd => format!(
@@ -197,11 +196,11 @@ pub fn scaffold(inventory: &Inventory, input: &Input) -> Result<Scaffold, Failur
     } else {
         all.extend(flux::root_files(&scene));
     }
-    all.push(("cluster/README.md".into(), readme(&scene, &parts)));
+    all.push(("cluster/README.md".into(), tell::readme(&scene, &parts)));
     let held = Manifest::ALL.into_iter().filter(|m| input.manifests.contains_key(m));
     let held = held.filter_map(|m| Some(join(&m.directory(&scene.layout)?, m.file()))).collect();
     let known = rook.is_none_or(|(_, known)| known);
-    Ok(Scaffold { files: apart(all)?, held, notes: notes(&scene, known) })
+    Ok(Scaffold { files: apart(all)?, held, notes: tell::notes(&scene, known) })
 }
 
 fn pool_is_free(inventory: &Inventory, pool: &[String]) -> Result<(), Failure> {
@@ -256,86 +255,6 @@ fn base(scene: &Scene) -> Vec<(String, String)> {
     }
     files.push((join(bootstrap, "kustomization.yaml"), kustomization(&resources, "")));
     files
-}
-
-fn readme(scene: &Scene, parts: &[Part]) -> String {
-    let layout = &scene.layout;
-    let mut rows = vec![
-        (layout.bootstrap.as_str(), "installs the engine; applied once by `slipway bootstrap`"),
-        (layout.root.as_str(), "what the engine runs; applied last of all"),
-    ];
-    if layout.argocd() {
-        rows.push((layout::APPLICATIONS, "your applications"));
-    }
-    if layout.flux() {
-        rows.push((layout::FLUX, "the platform's parts, a Kustomization each"));
-    } else {
-        rows.push((layout::ARGOCD, "the platform's parts, an Application each; projects"));
-    }
-    for part in parts {
-        rows.push((part.path(), part.name));
-    }
-    let paths: String =
-        rows.iter().map(|(path, what)| format!("| `{}` | {what} |\n", shown(path))).collect();
-    let upstream: String = parts
-        .iter()
-        .filter_map(|p| Some((p.name, p.release()?.1)))
-        .map(|(name, c)| format!("- {name}: chart `{}` {} of {}\n", c.chart, c.version, c.repo))
-        .collect();
-    let upstream = match upstream.as_str() {
-        "" => upstream,
-        _ => format!("Charts:\n\n{upstream}"),
-    };
-    let cluster = scene.inventory.cluster.name.to_string();
-    fill(
-        include_str!("../../assets/gitops/README.md"),
-        &[("cluster", &cluster), ("paths", &paths), ("upstream", &upstream)],
-    )
-}
-
-fn shown(path: &str) -> &str {
-    if path.is_empty() { "." } else { path }
-}
-
-fn notes(scene: &Scene, rook_is_known: bool) -> Vec<String> {
-    let mut notes = Vec::new();
-    if !scene.metallb() {
-        let why = "MetalLB is left out: the inventory has no addresses for it, and Services of type \
-                   LoadBalancer get none; `--metallb-pool FROM-TO` names free ones in the LAN";
-        notes.push(why.into());
-    }
-    match scene.rook {
-        None => notes.push("Rook is left out: no node has disks for Ceph".into()),
-        Some(rook) if !rook_is_known => notes.push(format!(
-            "no Rook is known to work with Kubernetes {} yet; this is {}",
-            scene.row.kubernetes, rook.operator
-        )),
-        Some(_) => {}
-    }
-    let commands = storage::mon_addresses(scene.inventory);
-    if scene.rook.is_some() && !commands.is_empty() {
-        let how = "Ceph's monitors take the LAN address unless their nodes say otherwise before they \
-                   are made:";
-        notes.push(format!("{how}\n  {}", commands.join("\n  ")));
-    }
-    if scene.layout.values.is_none() {
-        notes.push("the CNI is not Cilium: neither it nor the Gateway API is here".into());
-    }
-    for manifest in Manifest::ALL {
-        if let Some(directory) = manifest.directory(&scene.layout)
-            && !scene.manifests.contains_key(&manifest)
-        {
-            notes.push(format!(
-                "{directory} is built from {}; `{} FILE` keeps it in the repository instead",
-                manifest.address(scene),
-                manifest.option()
-            ));
-        }
-    }
-    if scene.layout.flux() && !scene.gitops.repo.contains("https://") {
-        notes.push("Flux reads the repository with the Secret flux-system/platform".into());
-    }
-    notes
 }
 
 /// No two files under one path, and none where another needs a directory.
