@@ -127,9 +127,9 @@ fn stale(inventory: &Inventory, tree: &Tree, input: &Input) -> Vec<String> {
     let mut notes = Vec::new();
     for (manifest, held) in &input.manifests {
         let version = match manifest {
-            Manifest::Argocd => &row.argocd,
-            Manifest::Flux => &versions::versions().flux,
-            Manifest::GatewayApi => &row.gateway_api,
+            Manifest::Argocd => row.argocd.to_string(),
+            Manifest::Flux => versions::FLUX.into(),
+            Manifest::GatewayApi => row.gateway_api.to_string(),
         };
         let Some(directory) = manifest.directory(&layout) else { continue };
         let path = layout::join(&directory, manifest.file());

@@ -6,6 +6,7 @@
 use super::{
     layout::{self, Layout, join, split},
     scaffold::Scene,
+    versions,
 };
 
 /// One thing that is brought up as a whole, and waited for.
@@ -95,7 +96,7 @@ pub fn parts(scene: &Scene) -> Vec<Part> {
             source: Source::Chart(Chart {
                 repo: "https://metallb.github.io/metallb",
                 chart: "metallb",
-                version: scene.versions.metallb.to_string(),
+                version: versions::METALLB.into(),
                 values: join(layout::METALLB, "values.yaml"),
             }),
         });

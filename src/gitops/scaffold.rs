@@ -10,7 +10,7 @@ use super::{
     pool::Range,
     storage, tell,
     template::{fill, kustomization},
-    versions::{self, Rook, Versions},
+    versions::{self, Rook},
 };
 use crate::{
     artifacts::Row,
@@ -58,7 +58,6 @@ pub struct Scene<'a> {
     pub inventory: &'a Inventory,
     pub gitops: &'a Gitops,
     pub layout: Layout,
-    pub versions: &'static Versions,
     pub row: &'static Row,
     pub rook: Option<&'static Rook>,
     pub pool: &'a [String],
@@ -107,10 +106,9 @@ impl Manifest {
                 "https://raw.githubusercontent.com/argoproj/argo-cd/v{}/manifests/install.yaml",
                 scene.row.argocd
             ),
-            Self::Flux => format!(
-                "{github}/fluxcd/flux2/releases/download/v{}/install.yaml",
-                scene.versions.flux
-            ),
+            Self::Flux => {
+                format!("{github}/fluxcd/flux2/releases/download/v{}/install.yaml", versions::FLUX)
+            }
             Self::GatewayApi => format!(
                 "{github}/kubernetes-sigs/gateway-api/releases/download/v{}/standard-install.yaml",
                 scene.row.gateway_api
@@ -168,7 +166,7 @@ pub fn scaffold(inventory: &Inventory, input: &Input) -> Result<Scaffold, Failur
     }
     pool_is_free(inventory, &input.pool)?;
     let row = versions::row(inventory);
-    let rook = versions::versions().rook(row);
+    let rook = versions::rook(row);
     let rook = rook.filter(|_| !storage::with_disks(inventory).is_empty());
     let flux_keeps = "kustomize.toolkit.fluxcd.io/prune: disabled";
     let argocd_keeps = "argocd.argoproj.io/sync-options: Prune=false,Delete=false";
@@ -177,7 +175,6 @@ pub fn scaffold(inventory: &Inventory, input: &Input) -> Result<Scaffold, Failur
         inventory,
         gitops,
         layout,
-        versions: versions::versions(),
         row,
         rook: rook.map(|(rook, _)| rook),
         pool: &input.pool,

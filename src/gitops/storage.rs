@@ -93,7 +93,7 @@ fn cluster(scene: &Scene) -> String {
         &[
             ("mon_ip", &mon_ip),
             ("keep", scene.keep),
-            ("ceph", &scene.rook.map(|r| r.ceph.to_string()).unwrap_or_default()),
+            ("ceph", scene.rook.map(|r| r.ceph).unwrap_or_default()),
             ("mons", &mons.to_string()),
             ("mgrs", &hosts(2).to_string()),
             ("public", &public.to_string()),
