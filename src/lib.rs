@@ -15,6 +15,7 @@ pub mod toml_read;
 pub mod artifacts;
 pub mod inventory;
 pub mod playbook;
+pub mod gitops;
 // What is remembered, and what people see.
 pub mod state;
 pub mod ui;

@@ -77,6 +77,8 @@ pub enum Verb {
     Ledger(Ledger),
     /// The playbooks: which steps run where, in which order
     Playbook(Playbook),
+    /// The Git repository that takes the cluster over
+    Gitops(Gitops),
     /// JSON schemas, for editors
     Schema(Schema),
     /// What runs on the nodes
@@ -211,6 +213,39 @@ pub enum PlaybookVerb {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Gitops {
+    #[command(subcommand)]
+    pub what: GitopsVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum GitopsVerb {
+    /// Write a starter repository for this inventory; again, it changes only what nobody edited
+    Init(GitopsInit),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GitopsInit {
+    /// Where to: a new directory, or a repository of yours
+    pub dir: PathBuf,
+    /// Addresses of the LAN that MetalLB may give away (repeatable; remembered)
+    #[arg(long, value_name = "FROM-TO")]
+    pub metallb_pool: Vec<String>,
+    /// Keep this release manifest of Argo CD in the repository, instead of its address
+    #[arg(long, value_name = "FILE")]
+    pub argocd_manifest: Option<PathBuf>,
+    /// The same for Flux
+    #[arg(long, value_name = "FILE")]
+    pub flux_manifest: Option<PathBuf>,
+    /// The same for the Gateway API's CRDs
+    #[arg(long, value_name = "FILE")]
+    pub gateway_api_manifest: Option<PathBuf>,
+    /// Write nothing; exit 3 if something would change
+    #[arg(long)]
+    pub check: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -10,6 +10,7 @@ mod context;
 mod dismiss;
 mod doctor;
 mod exit;
+mod gitops;
 mod ledger;
 mod output;
 mod playbook;
@@ -49,6 +50,7 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         Verb::Bundle(args) => bundle::bundle(&global, &args),
         Verb::Ledger(args) => ledger::ledger(&global, &args),
         Verb::Playbook(args) => playbook::playbook(&global, &args),
+        Verb::Gitops(args) => gitops::gitops(&global, &args),
         Verb::Schema(args) => schema::schema(&args),
         Verb::Agent(args) => agent::agent(&args),
         Verb::Completions(args) => schema::completions(&args),
