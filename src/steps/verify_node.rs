@@ -14,7 +14,8 @@ const NAME: &str = "kubernetes.default.svc.cluster.local";
 use super::{Decision, Draft, Scene, known};
 
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
-    if known::is_passed_by(scene, node) {
+    // A machine that neither is in the cluster nor gets into it now cannot know its API server.
+    if known::is_passed_by(scene, node) || !scene.takes_part(&node.name) {
         return Ok(Vec::new());
     }
     let endpoint = &scene.inventory.cluster.endpoint;

@@ -404,7 +404,7 @@ impl Kubeadm for FakeSys {
         self.act("reset:stop", 2_000, |world, node, _| {
             let machine = world.machine(node);
             machine.kube.manifests.clear();
-            machine.enabled.remove("kubelet.service");
+            // It is stopped, and starts again at the next boot: kubeadm leaves it enabled.
             machine.ram.active.remove("kubelet.service");
             machine.note_kubelet();
             Ok(())
