@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     engine::{
         self, Job, Prepared, Purpose, Recorder, Run,
-        drive::{Hide, KeepSnapshot},
+        drive::{Hide, KeepSnapshot, ReadSecret},
         prepare::release,
     },
     events::{Event, Failure, Level, Pace, Refusal, RunResult, RunStarted},
@@ -52,6 +52,7 @@ pub struct Means {
     pub ledger: Ledger,
     pub recorder: Recorder,
     pub keep_snapshot: KeepSnapshot,
+    pub read_secret: ReadSecret,
     pub hide: Hide,
     pub interrupts: mpsc::Receiver<()>,
     pub supply: Supply,
@@ -103,8 +104,17 @@ pub async fn plan_only(
 
 /// `ask` is shown the plan and says whether to go on.
 pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) -> bool) -> Outcome {
-    let Means { connector, clock, ledger, recorder, keep_snapshot, hide, mut interrupts, supply } =
-        means;
+    let Means {
+        connector,
+        clock,
+        ledger,
+        recorder,
+        keep_snapshot,
+        read_secret,
+        hide,
+        mut interrupts,
+        supply,
+    } = means;
     let holder = ledger.holder().unwrap_or("nobody").to_string();
     let purpose = Purpose::Change { holder: holder.clone(), force: order.force_lease };
     let (needed, all) = contacts(order);
@@ -217,6 +227,7 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         recorder: recorder.clone(),
         sessions: prepared.sessions,
         keep_snapshot,
+        read_secret,
         hide,
         left_behind,
         parcels,

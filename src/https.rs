@@ -175,6 +175,12 @@ impl Https {
         self.json(Method::PATCH, path, Some((&kind, body.to_string().into()))).await
     }
 
+    /// Server-side apply of an object as it is written, YAML or JSON.
+    pub async fn apply(&self, path: &str, object: &str) -> Answer<Value> {
+        let kind = "application/apply-patch+yaml";
+        self.json(Method::PATCH, path, Some((kind, object.as_bytes().to_vec()))).await
+    }
+
     /// Nothing there is fine.
     pub async fn delete(&self, path: &str) -> Answer<()> {
         match self.send(Method::DELETE, path, None).await {

@@ -66,6 +66,41 @@ impl<'de> Deserialize<'de> for Sealed {
     }
 }
 
+/// Where the operator's own secret is read from, on the controller. Itself no secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A variable of the environment.
+    Env(String),
+    /// A file; relative to the inventory.
+    File(String),
+    /// A program and its arguments, whose output is the secret.
+    Command(Vec<String>),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Env(name) => write!(f, "${name}"),
+            Source::File(path) => write!(f, "the file {path}"),
+            Source::Command(words) => write!(f, "the command `{}`", words.join(" ")),
+        }
+    }
+}
+
+/// A secret that is read just before it is needed: until then only where from is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sourced {
+    pub source: Source,
+    pub value: Option<Sealed>,
+}
+
+impl Sourced {
+    pub fn from(source: Source) -> Self {
+        Self { source, value: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use super::{
     args::{Bootstrap, Change, Global, OneNode, Reset, Upgrade},
     context::{self, Fleet},
     exit::{Error, Exit},
-    output,
+    output, secrets,
 };
 use crate::{
     conduct::{self, Means, Order, Outcome},
@@ -279,6 +279,10 @@ impl<'a> Verb<'a> {
             recorder,
             keep_snapshot: snapshot_keeper(&dir)?,
             hide: Arc::new(move |secret| redactor.add(secret)),
+            read_secret: match simulated {
+                true => secrets::made_up(),
+                false => secrets::reader(context::resolver(&self.loaded)),
+            },
             interrupts: interrupts(runtime),
             supply: fleet.supply.clone(),
         };

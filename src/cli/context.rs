@@ -203,6 +203,12 @@ fn beside(inventory: &Path, file: &str, home: Option<&Path>) -> PathBuf {
     }
 }
 
+/// Makes paths of the inventory such that this program can open.
+pub fn resolver(loaded: &Loaded) -> impl Fn(&str) -> PathBuf + Send + Sync + 'static {
+    let (inventory, (_, home)) = (loaded.path.clone(), user_and_home());
+    move |file| beside(&inventory, file, home.as_deref())
+}
+
 fn way(inventory: &Inventory, node: &Node) -> Way {
     let lan = node.lan.address.to_string();
     Way {

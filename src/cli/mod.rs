@@ -11,6 +11,7 @@ mod dismiss;
 mod doctor;
 mod exit;
 mod gitops;
+mod secrets;
 mod ledger;
 mod output;
 mod playbook;

@@ -29,6 +29,7 @@ use crate::{
     news,
     ops::{Op, Output, sys::SnapshotInfo},
     plan::{Plan, PlannedOp},
+    secret::{Sealed, Source},
     supply::{self, Parcels},
     transport::Parcel,
 };
@@ -36,6 +37,9 @@ use crate::{
 /// Keeps a snapshot away from the nodes, and says under which name.
 pub type KeepSnapshot =
     Arc<dyn Fn(&NodeName, &SnapshotInfo) -> Result<String, Failure> + Send + Sync>;
+/// Reads a secret of the operator's from where the inventory says.
+pub type ReadSecret =
+    Arc<dyn Fn(Source) -> BoxFuture<'static, Result<Sealed, Failure>> + Send + Sync>;
 /// Told every secret before it could be printed.
 pub type Hide = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -50,6 +54,7 @@ pub struct Job {
     pub sessions: Sessions,
     pub keep_snapshot: KeepSnapshot,
     pub hide: Hide,
+    pub read_secret: ReadSecret,
     /// Release files that ops need on their nodes.
     pub parcels: Parcels,
     /// Nodes that this run goes on without, and why: it fails in the end, whatever the others do.
@@ -270,6 +275,23 @@ impl Driver {
         parcels
     }
 
+    /// The operator's own secrets that the segment's ops are sent with, read just now.
+    async fn read_sources(&self, segment: Segment, reached: &AtomicU32) -> Result<(), Failure> {
+        for index in segment.from..segment.to {
+            let planned = self.planned(segment, index);
+            let lock = || self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+            let unread = lock().unread(&planned.op);
+            for source in unread {
+                let ahead = u32::try_from(index - segment.from).unwrap_or(u32::MAX);
+                reached.store(ahead, Ordering::Relaxed);
+                let secret = (self.job.read_secret)(source.clone()).await?;
+                (self.job.hide)(secret.reveal());
+                lock().keep(source, secret);
+            }
+        }
+        Ok(())
+    }
+
     /// False when the operator did not want to wait for the end of it.
     async fn bring(&self, session: &mut Session, parcels: &[Parcel]) -> Result<bool, Failure> {
         let (recorder, node) = (self.job.recorder.clone(), session.node.clone());
@@ -298,6 +320,7 @@ impl Driver {
         if !parcels.is_empty() && !self.bring(&mut session, &parcels).await? {
             return Ok(Ending::Cancelled);
         }
+        self.read_sources(segment, reached).await?;
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let request = format!("{}-{}-{number}", self.job.holder, self.job.run);
         let (mut ops, mut decisions) = (Vec::new(), Vec::new());

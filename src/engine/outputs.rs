@@ -1,9 +1,11 @@
 //! What ops hand to later ops: in memory only, filled in just before they are sent.
 
+use std::collections::BTreeMap;
+
 use crate::{
     names::NodeName,
     ops::{Op, Output, sys::JoinMaterial},
-    secret::Sealed,
+    secret::{Sealed, Source},
 };
 
 #[derive(Debug, Clone, Default)]
@@ -11,6 +13,8 @@ pub struct Outputs {
     /// Freshly minted, and for whom: workers and control planes get different ones.
     join: Option<(NodeName, JoinMaterial)>,
     encryption: Option<Sealed>,
+    /// The operator's own secrets, each read once a run.
+    read: BTreeMap<Source, Sealed>,
 }
 
 impl Outputs {
@@ -37,7 +41,21 @@ impl Outputs {
             Op::PlaceEncryption(place) => place.config = self.encryption.clone(),
             _ => {}
         }
+        for sourced in op.sourced() {
+            sourced.value = self.read.get(&sourced.source).cloned();
+        }
         op
+    }
+
+    /// What an op needs that was not read yet.
+    pub fn unread(&self, op: &Op) -> Vec<Source> {
+        let mut op = op.clone();
+        let sources = op.sourced().into_iter().map(|s| s.source.clone());
+        sources.filter(|s| !self.read.contains_key(s)).collect()
+    }
+
+    pub fn keep(&mut self, source: Source, secret: Sealed) {
+        self.read.insert(source, secret);
     }
 
     /// Every secret that is known by now, for the redactor.

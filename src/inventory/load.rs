@@ -11,7 +11,7 @@ use std::{
 use nix::fcntl::OFlag;
 use sha2::{Digest, Sha256};
 
-use super::{Checked, Host, Inventory, check};
+use super::{Checked, Gitops, Host, Inventory, check};
 use crate::{
     names::hex,
     toml_read::{self, Diagnostics},
@@ -149,21 +149,36 @@ fn take_sources(host: &mut Host, directory: Option<&Path>) -> Vec<(String, Strin
     let mut unread = Vec::new();
     for (i, file) in host.files.iter_mut().enumerate() {
         let Some(source) = file.source.as_deref().filter(|_| file.text.is_none()) else { continue };
-        let why = match directory {
-            _ if source.is_empty() => "names no file".into(),
-            _ if source.starts_with(['/', '~']) => "is not a path beside the inventory".into(),
-            None => "cannot be read: this inventory lies in no directory".into(),
-            Some(directory) => match read_source(&directory.join(source)) {
-                Ok(text) => {
-                    (file.text, file.source) = (Some(text), None);
-                    continue;
-                }
-                Err(why) => why,
-            },
-        };
-        unread.push((format!("host.file.{i}.source"), format!("`{source}` {why}")));
+        match beside(source, directory) {
+            Ok(text) => (file.text, file.source) = (Some(text), None),
+            Err(why) => unread.push((format!("host.file.{i}.source"), format!("`{source}` {why}"))),
+        }
     }
     unread
+}
+
+/// The same for what the Git host is known by.
+fn take_access(gitops: &mut Option<Gitops>, directory: Option<&Path>) -> Vec<(String, String)> {
+    let mut unread = Vec::new();
+    let Some(access) = gitops.as_mut().and_then(|g| g.access.as_mut()) else { return unread };
+    for (key, from) in [("known_hosts", &mut access.known_hosts), ("ca", &mut access.ca)] {
+        let Some(from) = from else { continue };
+        let Some(file) = from.file.as_deref().filter(|_| from.text.is_none()) else { continue };
+        match beside(file, directory) {
+            Ok(text) => (from.text, from.file) = (Some(text), None),
+            Err(why) => unread.push((format!("gitops.access.{key}"), format!("`{file}` {why}"))),
+        }
+    }
+    unread
+}
+
+fn beside(source: &str, directory: Option<&Path>) -> Result<String, String> {
+    match directory {
+        _ if source.is_empty() => Err("names no file".into()),
+        _ if source.starts_with(['/', '~']) => Err("is not a path beside the inventory".into()),
+        None => Err("cannot be read: this inventory lies in no directory".into()),
+        Some(directory) => read_source(&directory.join(source)),
+    }
 }
 
 fn read_source(path: &Path) -> Result<String, String> {
@@ -190,7 +205,8 @@ fn parse_beside(name: &str, text: &str, directory: Option<&Path>) -> Result<Load
     }
     let mut document = toml_read::read::<Inventory>(text)
         .map_err(|errors| LoadError::Invalid(Diagnostics::new(name, text, errors)))?;
-    let unread = take_sources(&mut document.value.host, directory);
+    let mut unread = take_sources(&mut document.value.host, directory);
+    unread.extend(take_access(&mut document.value.gitops, directory));
     let checked = Checked::new(name, text, document);
     let found = check::check(&checked, &unread);
     if found.has_errors() {

@@ -4,6 +4,7 @@
 //! said against an inventory without touching a machine is said here, all at once.
 
 mod check;
+mod gitops;
 pub mod kubeadm;
 mod load;
 pub mod model;
@@ -13,6 +14,7 @@ mod parse;
 mod schema;
 
 pub use check::{Checked, check_for_bootstrap};
+pub use gitops::{GitAccess, Gitops, GitopsEngine, SecretFrom, TextFrom};
 pub use kubeadm::Kubeadm;
 pub use load::{LoadError, Loaded, MAX_BYTES, SIM, discover, load, parse};
 pub use model::*;

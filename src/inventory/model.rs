@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Kubeadm;
+use super::{Gitops, Kubeadm};
 use crate::names::{Cidr, HostKey, Mac, NodeName, Serial, Version};
 
 /// Which machines exist and what they should be.
@@ -204,28 +204,6 @@ pub struct Cilium {
     /// The chart's values file, a path in the GitOps repository: the only source of values, so that
     /// GitOps adopts what was installed without a diff.
     pub values: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Gitops {
-    pub engine: GitopsEngine,
-    pub repo: String,
-    #[serde(default = "defaults::revision")]
-    pub revision: String,
-    /// Kustomization in the repository that installs the engine.
-    pub bootstrap: String,
-    /// Kustomization in the repository that holds the root application.
-    pub root: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum GitopsEngine {
-    Argocd,
-    Flux,
-    /// Flux for infrastructure, Argo CD for applications.
-    Both,
 }
 
 /// How hosts are prepared, beyond what every cluster needs.
@@ -578,9 +556,6 @@ pub(super) mod defaults {
     }
     pub fn mtu() -> u16 {
         1500
-    }
-    pub fn revision() -> String {
-        "main".into()
     }
     pub fn journal_max() -> String {
         "1G".into()

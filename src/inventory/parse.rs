@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Kubeadm,
+    gitops::{defaults as git, *},
     model::{defaults, *},
 };
 use crate::toml_read::{tables, words};
@@ -54,7 +55,19 @@ tables! {
     }
     Cni { kind = CniKind::default() }
     Cilium { version, values }
-    Gitops { engine, repo, revision = defaults::revision(), bootstrap, root }
+    Gitops {
+        engine,
+        repo,
+        revision = git::revision(),
+        bootstrap,
+        root,
+        access = None,
+        wait_s = git::hand_off_s(),
+        grace_s = git::grace_s(),
+    }
+    GitAccess { username = None, token = None, ssh_key = None, known_hosts = None, ca = None }
+    SecretFrom { env = None, file = None, command = Vec::new() }
+    TextFrom { text = None, file = None }
     Host {
         packages = Vec::new(),
         sysctls = BTreeMap::new(),

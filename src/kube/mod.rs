@@ -3,8 +3,10 @@
 //!
 //! Must not know what is decided from it.
 
+pub mod argocd;
 pub mod certificate;
 pub mod dns;
+pub mod objects;
 pub mod read;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -11,6 +11,7 @@ use crate::{
     events::Refusal,
     facts::{ApiFacts, KubeNode},
     names::NodeName,
+    ops::repository::Kustomization,
 };
 
 pub const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
@@ -237,6 +238,9 @@ pub struct Addon {
     pub name: String,
     pub version: String,
     pub manifest: String,
+    /// Where it comes from, when that is the GitOps repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Kustomization>,
     pub wait_s: u32,
 }
 
@@ -247,7 +251,9 @@ impl Action for Addon {
     }
 
     fn nature(&self) -> Nature {
-        Nature { timeout_s: self.wait_s + 120, ..Nature::CHANGE }
+        // A fetch and a build come before the wait.
+        let before = if self.from.is_some() { 600 } else { 120 };
+        Nature { timeout_s: self.wait_s + before, ..Nature::CHANGE }
     }
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
@@ -269,7 +275,13 @@ impl Action for Addon {
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         let api = asked(sys, self.title()).await?;
         if api.addons.get(&self.name).is_none_or(|a| a.version != self.version) {
-            sys.install_addon(&self.name, &self.version, &self.manifest).await?;
+            match &self.from {
+                Some(from) => {
+                    sys.install_kustomization(&self.name, from, self.wait_s).await?;
+                    sys.note_addon(&self.name, &self.version).await?;
+                }
+                None => sys.install_addon(&self.name, &self.version, &self.manifest).await?,
+            }
         }
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
         while !asked(sys, self.title()).await?.addons.get(&self.name).is_some_and(|a| a.ready) {
@@ -286,93 +298,5 @@ impl Action for Addon {
             sys.sleep_ms(2000).await;
         }
         Ok(None)
-    }
-}
-
-/// The root application, and the proof that Git has taken over.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HandOff {
-    pub repo: String,
-    pub revision: String,
-    pub root: String,
-    pub wait_s: u32,
-}
-
-const ROOT: &str = "root-application";
-
-impl HandOff {
-    fn proof(&self, api: ApiFacts) -> Output {
-        let commit = api.applications.first().map(|a| a.revision.clone()).unwrap_or_default();
-        Output::HandedOff {
-            repo: self.repo.clone(),
-            commit,
-            applications: api.applications.into_iter().map(|a| a.name).collect(),
-        }
-    }
-
-    fn waiting(api: &ApiFacts) -> Vec<String> {
-        // Healthy applications of somebody else's are no hand-off.
-        if !api.addons.contains_key(ROOT) {
-            return vec!["the root application is not applied".into()];
-        }
-        let mut waiting: Vec<String> = api
-            .applications
-            .iter()
-            .filter(|app| !(app.synced && app.healthy))
-            .map(|app| match (app.synced, app.healthy) {
-                (false, _) => format!("{} is OutOfSync", app.name),
-                _ => format!("{} is not Healthy", app.name),
-            })
-            .collect();
-        if api.applications.is_empty() {
-            waiting.push("there is no root application".into());
-        }
-        waiting
-    }
-}
-
-#[async_trait]
-impl Action for HandOff {
-    fn title(&self) -> String {
-        format!("hand off to {}", self.repo)
-    }
-
-    fn nature(&self) -> Nature {
-        Nature { timeout_s: self.wait_s + 120, ..Nature::CHANGE }
-    }
-
-    async fn recall(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        Ok(sys.api().await?.map(|api| self.proof(api)))
-    }
-
-    async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
-        let waiting = sys.api().await?.map(|api| Self::waiting(&api));
-        Ok(match waiting {
-            Some(waiting) if waiting.is_empty() => Observed::Holds,
-            _ => Observed::Differs(vec![
-                Diff::say(format!("apply the root application {}", self.root)),
-                Diff::say("wait until it and its children are Synced and Healthy"),
-            ]),
-        })
-    }
-
-    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        sys.install_addon(ROOT, &self.revision, &self.root).await?;
-        let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
-        loop {
-            let api = asked(sys, self.title()).await?;
-            let waiting = Self::waiting(&api);
-            if waiting.is_empty() {
-                return Ok(Some(self.proof(api)));
-            }
-            if sys.now_ms() >= deadline {
-                return Err(OpError::new(
-                    "wait for the applications",
-                    format!("after {} s: {}", self.wait_s, waiting.join("; ")),
-                )
-                .hint("the hand-off itself is done; the engine goes on trying. Look at the applications named"));
-            }
-            sys.sleep_ms(3000).await;
-        }
     }
 }

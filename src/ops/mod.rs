@@ -16,7 +16,9 @@ pub mod kubeadm;
 pub mod network;
 pub mod os_layout;
 pub mod packages;
+pub mod hand_off;
 pub mod pacman;
+pub mod repository;
 pub mod sys;
 pub mod units;
 pub mod upgrade;
@@ -25,6 +27,8 @@ pub mod fake;
 pub mod linux;
 
 use serde::{Deserialize, Serialize};
+
+use crate::secret::Sourced;
 
 pub use action::{Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Touch};
 
@@ -98,7 +102,8 @@ ops! {
     CephNoout(cluster::CephNoout),
     CephGate(cluster::CephGate),
     Addon(cluster::Addon),
-    HandOff(cluster::HandOff),
+    RepositoryReached(repository::RepositoryReached),
+    HandOff(hand_off::HandOff),
     NodesReady(checks::NodesReady),
     EndpointAnswers(checks::EndpointAnswers),
     CertificatesFresh(checks::CertificatesFresh),
@@ -113,5 +118,15 @@ impl Op {
 
     pub fn nature(&self) -> Nature {
         self.action().nature()
+    }
+
+    /// The operator's own secrets that it is sent with.
+    pub fn sourced(&mut self) -> Vec<&mut Sourced> {
+        match self {
+            Op::RepositoryReached(op) => op.repository.secrets().collect(),
+            Op::HandOff(op) => op.root.repository.secrets().collect(),
+            Op::Addon(op) => op.from.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
+            _ => Vec::new(),
+        }
     }
 }

@@ -12,8 +12,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::repository::{Kustomization, Repository};
 use crate::{
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
+    kube::argocd::Application,
     names::{NodeName, Serial, Version},
     secret::Sealed,
 };
@@ -411,6 +413,14 @@ pub struct LocalKube {
     pub kubelet_version: Option<Version>,
 }
 
+/// What came of building and applying a directory of a repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Installed {
+    pub commit: String,
+    /// Applications among it, `NAMESPACE/NAME`.
+    pub applications: Vec<String>,
+}
+
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// Through this control plane's own API server and etcd; None when it does not answer.
@@ -431,6 +441,21 @@ pub trait Cluster: Send + Sync {
     /// A snapshot, hashed and verified on the node.
     async fn snapshot(&self) -> SysResult<SnapshotInfo>;
     async fn install_addon(&self, name: &str, version: &str, manifest: &str) -> SysResult<()>;
+    /// Notes down that an add-on is there, in this version.
+    async fn note_addon(&self, name: &str, version: &str) -> SysResult<()>;
+    /// The commit that a revision of a repository is; an error where one of these paths is not in it.
+    async fn commit_of(&self, repository: &Repository, paths: &[String]) -> SysResult<String>;
+    /// Whether a commit is another one or comes after it.
+    async fn descends(&self, repository: &Repository, from: &str, commit: &str) -> SysResult<bool>;
+    /// Builds and applies a directory of the repository, and waits until what it brought runs.
+    async fn install_kustomization(
+        &self,
+        name: &str,
+        from: &Kustomization,
+        wait_s: u32,
+    ) -> SysResult<Installed>;
+    /// Argo CD's applications, whoever made them.
+    async fn gitops_applications(&self) -> SysResult<Vec<Application>>;
     /// What is wrong with the nodes, each in words: static pods that are not ready, addresses on the
     /// wrong network, an API server that reads another Secret than its neighbours.
     async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>>;

@@ -19,6 +19,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
                 cilium.version,
                 cilium.values
             ),
+            from: None,
             wait_s: 300,
         }),
         // The inventory refuses it.
@@ -27,6 +28,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
             name: "bridge".into(),
             version: scene.row().cni_plugins.to_string(),
             manifest: format!("bridge: {}\n", scene.inventory.cluster.pod_cidr),
+            from: None,
             wait_s: 300,
         }),
     };

@@ -3,7 +3,7 @@
 
 use crate::{
     inventory::{GitopsEngine, Node},
-    ops::cluster::Addon,
+    ops::{cluster::Addon, repository::RepositoryReached},
 };
 
 use super::{Decision, Draft, Scene, known};
@@ -21,16 +21,21 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         // Flux brings the infrastructure that Argo CD's applications stand on.
         GitopsEngine::Both => vec![flux, argocd],
     };
-    let drafts = engines
+    let mut drafts: Vec<Draft> = engines
         .into_iter()
         .filter(|(name, version)| !known::is_gits(scene.api(), name, version))
         .map(|(name, version)| {
-            let manifest = format!(
-                "repository: {}\nrevision: {}\nkustomization: {}\n",
-                gitops.repo, gitops.revision, gitops.bootstrap
-            );
-            let addon = Addon { name: name.into(), version, manifest, wait_s: 600 };
+            let from = Some(known::kustomization(gitops, &gitops.bootstrap));
+            let addon =
+                Addon { name: name.into(), version, manifest: String::new(), from, wait_s: 600 };
             Draft::new(&node.name, addon)
-        });
-    Ok(drafts.collect())
+        })
+        .collect();
+    // Once it is handed over, the repository is the engine's to reach.
+    if scene.api().is_none_or(|api| api.applications.is_empty()) {
+        let repository = known::kustomization(gitops, &gitops.bootstrap).repository;
+        let paths = vec![gitops.bootstrap.clone(), gitops.root.clone()];
+        drafts.insert(0, Draft::new(&node.name, RepositoryReached { repository, paths }));
+    }
+    Ok(drafts)
 }

@@ -3,8 +3,10 @@
 use crate::{
     events::{Failure, Refusal},
     facts::{ApiFacts, NodeFacts},
-    inventory::{EndpointKind, Node},
+    inventory::{EndpointKind, Gitops, Node, SecretFrom},
     names::{NodeName, Version},
+    ops::repository::{Access, Kustomization, Repository},
+    secret::Sourced,
 };
 
 use super::{Scene, is_control_plane};
@@ -86,6 +88,22 @@ pub fn is_gits(api: Option<&ApiFacts>, addon: &str, version: &str) -> bool {
     api.is_some_and(|api| {
         !api.applications.is_empty() && api.addons.get(addon).is_some_and(|a| a.version != version)
     })
+}
+
+/// A directory of the GitOps repository, and how the repository is reached.
+pub fn kustomization(gitops: &Gitops, path: &str) -> Kustomization {
+    let given = gitops.access.clone().unwrap_or_default();
+    let sourced = |from: &Option<SecretFrom>| from.as_ref().map(|f| Sourced::from(f.source()));
+    let access = Access {
+        username: given.username,
+        token: sourced(&given.token),
+        ssh_key: sourced(&given.ssh_key),
+        known_hosts: given.known_hosts.and_then(|t| t.text),
+        ca: given.ca.and_then(|t| t.text),
+    };
+    let repository =
+        Repository { url: gitops.repo.clone(), revision: gitops.revision.clone(), access };
+    Kustomization { repository, path: path.trim_matches('/').into() }
 }
 
 /// The version that an upgrade goes to.

@@ -37,6 +37,9 @@ const KEEPALIVED: &[(&str, &str, &str)] = &[
     ("curl", "curl", "its health check asks the API server"),
 ];
 
+const GIT: &[(&str, &str, &str)] =
+    &[("git", "git", "a control plane reads the GitOps repository with it")];
+
 /// Arch's mkinitcpio packs it into the image of the kernel, with its hook `microcode`. Debian has it
 /// in a section that may not be enabled: `host.packages` is where it goes there.
 fn microcode(scene: &Scene, node: &Node) -> Option<String> {
@@ -56,6 +59,9 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let kind = scene.inventory.cluster.endpoint.kind;
     if kind == EndpointKind::Keepalived && is_control_plane(node) {
         wanted.extend(KEEPALIVED);
+    }
+    if scene.inventory.gitops.is_some() && is_control_plane(node) {
+        wanted.extend(GIT);
     }
     let name = |(arch, debian, _): &&(&'static str, &'static str, &str)| match node.os {
         Os::Debian => *debian,

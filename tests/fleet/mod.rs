@@ -18,6 +18,7 @@ use slipway::{
     ops::fake::{World, WorldCell},
     plan::{Plan, Scope},
     playbook::{self, Playbooks},
+    secret::Sealed,
     sim::{BEGINNING_MS, CrashAt, CrashFaults, SimConnector, Victim, machine},
     state::{Ledger, MemDisk, Opened, Opening, Tear, Writer, load},
     steps::{STEPS, Wish},
@@ -193,6 +194,7 @@ impl Fleet {
             ledger,
             recorder,
             keep_snapshot: Arc::new(|_, _| Ok("snapshot".into())),
+            read_secret: Arc::new(|_| Box::pin(async { Ok(Sealed::new("secret")) })),
             hide: Arc::new(|_| {}),
             interrupts,
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Findings, cluster::secret, text};
+use super::{Finding, Findings, gitops::secret, text};
 use crate::{
     inventory::{Inventory, octal},
     names::{ImageName, sha256_of_digest},

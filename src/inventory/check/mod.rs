@@ -5,6 +5,7 @@
 //! decoded is not judged (see `toml_read::Context::hole`), so that one mistake is one error.
 
 mod cluster;
+mod gitops;
 mod host;
 mod kubeadm;
 mod networks;
@@ -56,6 +57,7 @@ pub(super) fn check(checked: &Checked, unread: &[(String, String)]) -> Diagnosti
     let mut f = checked.findings();
     let inventory = checked.inventory();
     cluster::check(inventory, &mut f);
+    gitops::check(inventory, &mut f);
     networks::check(inventory, &mut f);
     nodes::check(inventory, &mut f);
     host::check(inventory, unread, &mut f);

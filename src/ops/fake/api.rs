@@ -8,12 +8,20 @@ use sha2::{Digest, Sha256};
 use super::{FakeSys, cluster::FakeAddon};
 use crate::{
     facts::ApiFacts,
+    kube::argocd::Application,
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
-        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult},
+        repository::{Kustomization, Repository},
+        sys::{Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult},
     },
 };
+
+const ROOT: &str = "root-application";
+
+fn commit(repository: &Repository) -> String {
+    format!("{:016x}", super::machine::fnv(&repository.revision, 1))
+}
 
 /// How long an add-on takes to become ready, and an application to become healthy.
 const READY_MS: u64 = 12_000;
@@ -116,25 +124,69 @@ impl Cluster for FakeSys {
     async fn install_addon(&self, name: &str, version: &str, _manifest: &str) -> SysResult<()> {
         let now_ms = self.cell.now_ms();
         self.cluster_act("install-addon", 1_500, |cluster, _| {
-            if name == "root-application" {
-                // The platform brings Rook along: from here on there is a Ceph to be careful with.
-                let fsid = format!("{:032x}", u128::from(super::machine::fnv(&cluster.id, 2)));
-                cluster.ceph_fsid.get_or_insert(fsid);
-                let apps = [("root", 1), ("platform", 2), ("storage", 3)];
-                for (app, n) in apps {
-                    let healthy_at_ms = now_ms + n * READY_MS;
-                    let commit = format!("{:016x}", super::machine::fnv(version, 1));
-                    cluster.applications.entry(app.into()).or_insert((commit, healthy_at_ms));
-                }
-                let addon = FakeAddon { version: version.into(), ready_at_ms: now_ms };
-                cluster.addons.insert(name.into(), addon);
-                return Ok(());
-            }
             let addon = FakeAddon { version: version.into(), ready_at_ms: now_ms + READY_MS };
             cluster.addons.insert(name.into(), addon);
             Ok(())
         })
         .await
+    }
+
+    async fn note_addon(&self, name: &str, version: &str) -> SysResult<()> {
+        let now_ms = self.cell.now_ms();
+        self.cluster_act("note-addon", 200, |cluster, _| {
+            let ready_at_ms = if name == ROOT { now_ms } else { now_ms + READY_MS };
+            let addon = FakeAddon { version: version.into(), ready_at_ms };
+            cluster.addons.insert(name.into(), addon);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn commit_of(&self, repository: &Repository, _: &[String]) -> SysResult<String> {
+        Ok(self.look(|_, _| commit(repository)).await)
+    }
+
+    async fn descends(&self, _: &Repository, _: &str, _: &str) -> SysResult<bool> {
+        Ok(true)
+    }
+
+    async fn install_kustomization(
+        &self,
+        name: &str,
+        from: &Kustomization,
+        _: u32,
+    ) -> SysResult<Installed> {
+        let now_ms = self.cell.now_ms();
+        let commit = commit(&from.repository);
+        self.cluster_act("install-addon", 1_500, |cluster, _| {
+            if name != ROOT {
+                return Ok(Installed { commit, applications: Vec::new() });
+            }
+            // The platform brings Rook along: from here on there is a Ceph to be careful with.
+            let fsid = format!("{:032x}", u128::from(super::machine::fnv(&cluster.id, 2)));
+            cluster.ceph_fsid.get_or_insert(fsid);
+            let apps = [("root", 1), ("platform", 2), ("storage", 3)];
+            for (app, n) in apps {
+                let healthy_at_ms = now_ms + n * READY_MS;
+                cluster.applications.entry(app.into()).or_insert((commit.clone(), healthy_at_ms));
+            }
+            Ok(Installed { commit, applications: vec!["argocd/root".into()] })
+        })
+        .await
+    }
+
+    async fn gitops_applications(&self) -> SysResult<Vec<Application>> {
+        let now_ms = self.cell.now_ms();
+        Ok(self
+            .look(|m, world| {
+                let all = world.cluster_of(m).map(|c| &c.applications).into_iter().flatten();
+                all.map(|(name, (commit, at_ms))| {
+                    let parent = (name != "root").then_some("root");
+                    Application::simple(name, parent, now_ms >= *at_ms, commit)
+                })
+                .collect()
+            })
+            .await)
     }
 
     async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>> {

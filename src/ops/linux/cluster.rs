@@ -9,22 +9,27 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Linux, kube::PKI, not_yet};
+use super::{Linux, git::Git, kube::PKI, not_yet};
 use crate::{
     etcd::{EtcdMember, Status},
     facts::{ApiFacts, Member},
     https::{Https, Trouble},
-    kube::{SYSTEM, certificate, read},
+    kube::{
+        SYSTEM,
+        argocd::{self, Application},
+        certificate, read,
+    },
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
-        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult, Time},
+        repository::{Kustomization, Repository},
+        sys::{Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult, Time},
     },
 };
 
 /// Where the versions of what was installed are noted down.
 const ADDONS: &str = "slipway-addons";
-const FIELD_MANAGER: &str = "slipway";
+pub(super) const FIELD_MANAGER: &str = "slipway";
 /// A Secret that every API server has to read alike.
 const PROBE: &str = "slipway-encryption-probe";
 /// How a Secret begins in etcd that was encrypted as `encryption.yaml` says.
@@ -413,6 +418,37 @@ impl Cluster for Linux {
         if name != "bridge" {
             return not_yet(&format!("install {name}"));
         }
+        self.note_addon(name, version).await
+    }
+
+    async fn commit_of(&self, repository: &Repository, paths: &[String]) -> SysResult<String> {
+        let git = Git::new(self, repository)?;
+        let commit = git.fetch().await?;
+        for path in paths {
+            git.check_kustomization(&commit, path).await?;
+        }
+        Ok(commit)
+    }
+
+    async fn descends(&self, repository: &Repository, from: &str, commit: &str) -> SysResult<bool> {
+        Git::new(self, repository)?.descends(from, commit).await
+    }
+
+    async fn install_kustomization(
+        &self,
+        name: &str,
+        from: &Kustomization,
+        wait_s: u32,
+    ) -> SysResult<Installed> {
+        self.kustomized(name, from, wait_s).await
+    }
+
+    async fn gitops_applications(&self) -> SysResult<Vec<Application>> {
+        let list = self.own_api()?.find("/apis/argoproj.io/v1alpha1/applications").await?;
+        Ok(list.map(|list| argocd::applications(&list)).unwrap_or_default())
+    }
+
+    async fn note_addon(&self, name: &str, version: &str) -> SysResult<()> {
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": ADDONS, "namespace": SYSTEM },

@@ -14,6 +14,8 @@ pub mod command;
 mod disks;
 mod echo;
 mod files;
+mod git;
+mod gitops;
 mod gpt;
 mod kernel;
 mod kube;

@@ -1,0 +1,126 @@
+//! The repository's address, revision and paths, and how it is reached.
+
+use super::{Finding, Findings, text};
+use crate::inventory::{GitAccess, Inventory};
+
+pub(super) fn check(inventory: &Inventory, f: &mut Findings<'_>) {
+    let Some(gitops) = &inventory.gitops else { return };
+    for (path, text) in [("gitops.bootstrap", &gitops.bootstrap), ("gitops.root", &gitops.root)] {
+        if let Err(why) = text::relative_path(text) {
+            f.add(Finding::error(path, format!("the path `{text}` {why}")));
+        }
+    }
+    let revision = &gitops.revision;
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "~^:?*[\\".contains(c);
+    // A leading `-` would be an option to git.
+    if revision.is_empty()
+        || revision.starts_with('-')
+        || revision.contains("..")
+        || revision.contains(odd)
+    {
+        let message = format!("`{revision}` is not a branch, tag or commit");
+        f.add(Finding::error("gitops.revision", message));
+    }
+    repo(&gitops.repo, f);
+    if let Some(given) = &gitops.access {
+        access(&gitops.repo, given, f);
+    }
+}
+
+/// Credentials that fit the address, each from one place.
+fn access(repo: &str, access: &GitAccess, f: &mut Findings<'_>) {
+    let over_https = repo.to_lowercase().starts_with("https://");
+    let at = |key: &str| format!("gitops.access.{key}");
+    for (key, from) in [("token", &access.token), ("ssh_key", &access.ssh_key)] {
+        let Some(from) = from else { continue };
+        let given = [from.env.is_some(), from.file.is_some(), !from.command.is_empty()];
+        if given.iter().filter(|g| **g).count() != 1 {
+            let message = format!("`{key}` wants one of `env`, `file` and `command`");
+            f.add(Finding::error(&at(key), message).hint("for example { env = \"GIT_TOKEN\" }"));
+        }
+        if (key == "token") != over_https {
+            let other = if over_https { "a token" } else { "an SSH key" };
+            let message = format!("`{key}` is of no use for `{repo}`, which takes {other}");
+            f.add(Finding::error(&at(key), message).given("gitops.repo"));
+        }
+    }
+    for (key, text) in [("known_hosts", &access.known_hosts), ("ca", &access.ca)] {
+        let Some(text) = text else { continue };
+        if text.text.is_some() == text.file.is_some() {
+            let message = format!("`{key}` wants either `text` or `file`");
+            f.add(Finding::error(&at(key), message));
+        }
+    }
+    if access.ssh_key.is_some() && access.known_hosts.is_none() {
+        let message =
+            "`ssh_key` without `known_hosts`: nobody could tell the Git host from another";
+        f.add(
+            Finding::error(&at("ssh_key"), message).hint(
+                "`ssh-keyscan HOST` prints its keys; compare them with what the host publishes",
+            ),
+        );
+    }
+}
+
+fn repo(repo: &str, f: &mut Findings<'_>) {
+    let path = "gitops.repo";
+    let lower = repo.to_lowercase();
+    let scheme = ["https://", "ssh://", "http://", "git://", "file://"]
+        .into_iter()
+        .find(|s| lower.starts_with(s));
+    let rest = repo.split_once("://").map_or(repo, |(_, rest)| rest);
+    let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
+    // Whatever else is wrong with it, a secret comes first: nothing of it is shown.
+    if let Some((login, _)) = authority.rsplit_once('@') {
+        let token = |user: &str| {
+            user.len() >= 20
+                || ["ghp_", "glpat-", "github_pat_"].iter().any(|t| user.starts_with(t))
+        };
+        if login.contains(':') || token(login) {
+            let span = f.document.spans.value(path);
+            f.mask(secret(f.source.get(span.clone()).unwrap_or_default(), span));
+            f.add(
+                Finding::error(path, "the repository's address has a password or token in it")
+                    .label("an inventory is committed and shown: no secret belongs in it")
+                    .hint("take it out; credentials are given to the GitOps engine as a Secret"),
+            );
+            return;
+        }
+    }
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let scp = repo.split_once('@').and_then(|(user, rest)| Some((user, rest.split_once(':')?)));
+    let blank = repo.chars().any(|c| c.is_whitespace() || c.is_control());
+    let fine = match scheme {
+        Some("file://") => rest.starts_with('/'),
+        Some("https://" | "ssh://") => {
+            !host.is_empty() && !host.starts_with('-') && rest.contains('/')
+        }
+        Some(_) => false,
+        None => scp.is_some_and(|(user, (host, path))| {
+            text::user(user) && text::host(host).is_ok() && !path.is_empty()
+        }),
+    };
+    if !fine || blank {
+        let hint = match scheme {
+            Some(open @ ("http://" | "git://")) => {
+                format!("{open} can be read and changed on the way; use https:// or ssh://")
+            }
+            _ => {
+                "for example: https://github.com/you/homelab.git, or git@github.com:you/homelab.git"
+                    .into()
+            }
+        };
+        f.add(
+            Finding::error(path, format!("`{repo}` is not the address of a Git repository"))
+                .hint(hint),
+        );
+    }
+}
+
+/// Where in the value's text the login is; all of it, where it is not written plainly.
+pub(super) fn secret(text: &str, span: crate::toml_read::Span) -> crate::toml_read::Span {
+    match (text.find("://"), text.rfind('@')) {
+        (Some(from), Some(to)) if from + 3 < to => span.start + from + 3..span.start + to,
+        _ => span,
+    }
+}

@@ -1,0 +1,106 @@
+//! The repository that the cluster is handed over to, and how it is reached.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Source;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gitops {
+    pub engine: GitopsEngine,
+    pub repo: String,
+    #[serde(default = "defaults::revision")]
+    pub revision: String,
+    /// Kustomization in the repository that installs the engine.
+    pub bootstrap: String,
+    /// Kustomization in the repository that holds the root application.
+    pub root: String,
+    /// How the repository is reached, where it is not open to everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<GitAccess>,
+    /// How long the applications have to become Synced and Healthy.
+    #[serde(default = "defaults::hand_off_s")]
+    pub wait_s: u32,
+    /// How long a failed sync or a Degraded application may last before it counts as a failure.
+    #[serde(default = "defaults::grace_s")]
+    pub grace_s: u32,
+}
+
+/// Credentials are named here, never given: they are read when they are needed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GitAccess {
+    /// Over HTTPS, beside the token; most hosts take any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Over HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretFrom>,
+    /// The private half of a deploy key, without a passphrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_key: Option<SecretFrom>,
+    /// Lines of a known_hosts file with the Git host's keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<TextFrom>,
+    /// The Git host's own CA, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<TextFrom>,
+}
+
+/// Where a secret is read from on the controller: one of these.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFrom {
+    /// A variable of the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// A file, relative to the inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// A program and its arguments, whose output it is: `["op", "read", "op://..."]`.
+    #[serde(default)]
+    pub command: Vec<String>,
+}
+
+impl SecretFrom {
+    /// The first that is given; the checks see to it that there is one.
+    pub fn source(&self) -> Source {
+        match (&self.env, &self.file) {
+            (Some(name), _) => Source::Env(name.clone()),
+            (None, Some(path)) => Source::File(path.clone()),
+            (None, None) => Source::Command(self.command.clone()),
+        }
+    }
+}
+
+/// A text, here or in a file beside the inventory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TextFrom {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GitopsEngine {
+    Argocd,
+    Flux,
+    /// Flux for infrastructure, Argo CD for applications.
+    Both,
+}
+
+pub(super) mod defaults {
+    pub fn revision() -> String {
+        "main".into()
+    }
+    pub fn hand_off_s() -> u32 {
+        900
+    }
+    pub fn grace_s() -> u32 {
+        300
+    }
+}
