@@ -38,6 +38,10 @@ pub enum ToAgent {
     Observe {
         ops: Vec<Op>,
     },
+    /// Runs one op that needs no lease and leaves nothing behind. Answered by `Served`.
+    Serve {
+        op: Op,
+    },
     /// A lease for this operator; `force` takes over somebody else's.
     TakeLease {
         holder: String,
@@ -77,6 +81,7 @@ pub enum FromAgent {
     Welcome(Welcome),
     Facts(Box<NodeFacts>),
     Observed(Vec<Found>),
+    Served(Output),
     Lease(LeaseAnswer),
     Event {
         request: RequestId,

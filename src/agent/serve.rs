@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     events::{Failure, RequestId},
-    ops::{Op, gather, sys::SysResult},
+    ops::{Op, Output, gather, sys::SysResult},
 };
 
 /// Counts a listener as long as it lives, however its connection ends.
@@ -86,6 +86,14 @@ impl Agent {
             ToAgent::Observe { ops } => {
                 let found = self.observe(ops).await;
                 send(wire, &FromAgent::Observed(found)).await
+            }
+            ToAgent::Serve { op } => {
+                let _listening = Listening::new(self);
+                let answer = match self.served(&op).await {
+                    Ok(output) => FromAgent::Served(output),
+                    Err(failure) => FromAgent::Sorry(*failure),
+                };
+                send(wire, &answer).await
             }
             ToAgent::TakeLease { holder, force } => {
                 let _turn = self.turn.lock().await;
@@ -205,6 +213,23 @@ impl Agent {
             });
         }
         found
+    }
+
+    /// What an op makes for a person. Not journalled: nothing has to be known of it later.
+    async fn served(&self, op: &Op) -> Result<Output, Box<Failure>> {
+        if !op.nature().unleased {
+            return Err(Box::new(Failure::new(op.title(), "it needs the lease of this node")));
+        }
+        match self.timed(op, op.action().apply(&*self.sys)).await {
+            Ok(Some(output)) => Ok(output),
+            Ok(None) => Err(Box::new(Failure::new(op.title(), "it made nothing"))),
+            Err(mut error) => {
+                if error.failure.what.is_empty() {
+                    error.failure.what = op.title();
+                }
+                Err(error.failure)
+            }
+        }
     }
 
     async fn apply<S>(

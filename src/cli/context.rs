@@ -83,6 +83,20 @@ pub fn unknown_node(inventory: &Inventory, name: &NodeName) -> Error {
     Error::usage(format!("the inventory has no node `{name}`"), hint)
 }
 
+/// The control planes that may be asked, in the inventory's order.
+pub fn control_planes(global: &Global, inventory: &Inventory) -> Result<Vec<NodeName>, Error> {
+    let wanted = |n: &&NodeName| global.on.is_empty() || global.on.contains(n);
+    let nodes: Vec<NodeName> =
+        inventory.control_planes().map(|n| &n.name).filter(wanted).cloned().collect();
+    if nodes.is_empty() {
+        return Err(Error::usage(
+            "none of the nodes is a control plane",
+            "only those can be asked: leave --on out, or name one of them",
+        ));
+    }
+    Ok(nodes)
+}
+
 /// The machines behind an inventory, and the runtime to drive them.
 pub struct Fleet {
     pub runtime: Runtime,
@@ -155,7 +169,7 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
     Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
 }
 
-fn user_and_home() -> (Option<nix::unistd::User>, Option<PathBuf>) {
+pub fn user_and_home() -> (Option<nix::unistd::User>, Option<PathBuf>) {
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
     let home =
         user.as_ref().map(|u| u.dir.clone()).or_else(|| Some(std::env::var_os("HOME")?.into()));

@@ -476,7 +476,10 @@ impl<'a> Heard<'a> {
                     applications: applications.clone(),
                 });
             }
-            Output::Join(_) | Output::EncryptionConfig(_) => {}
+            Output::Join(_)
+            | Output::EncryptionConfig(_)
+            | Output::UserCertificate(_)
+            | Output::Etcd(_) => {}
         }
     }
 }

@@ -10,9 +10,11 @@ pub mod outputs;
 pub mod prepare;
 pub mod recorder;
 pub mod scheduler;
+mod served;
 pub mod session;
 
 pub use dismiss::dismiss;
 pub use drive::{Job, Run, run};
 pub use prepare::{Prepared, Purpose, observe, prepare};
 pub use recorder::Recorder;
+pub use served::served;

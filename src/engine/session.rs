@@ -14,6 +14,7 @@ use crate::{
     events::{Failure, RequestId},
     names::NodeName,
     news,
+    ops::{Op, Output},
     transport::{ConnectError, Connector, Parcel, Sent, Stream},
 };
 
@@ -62,8 +63,28 @@ impl Session {
 
     /// Asks one question. Reading and leases may be asked again on a new connection.
     pub async fn ask(&mut self, question: &ToAgent) -> Result<FromAgent, Failure> {
+        self.ask_within(question, ANSWER_MS).await
+    }
+
+    /// What an op makes that needs no lease.
+    pub async fn serve(&mut self, op: &Op) -> Result<Output, Failure> {
+        let within_ms = u64::from(op.nature().timeout_s) * 1000 + ANSWER_MS;
+        match self.ask_within(&ToAgent::Serve { op: op.clone() }, within_ms).await? {
+            FromAgent::Served(output) => Ok(output),
+            _ => {
+                let failure = Failure::new(op.title(), "the agent answered something else");
+                Err(failure.on(&self.node))
+            }
+        }
+    }
+
+    async fn ask_within(
+        &mut self,
+        question: &ToAgent,
+        within_ms: u64,
+    ) -> Result<FromAgent, Failure> {
         for last in [false, true] {
-            let answer = self.exchange(question).await;
+            let answer = self.exchange(question, within_ms).await;
             match answer {
                 Ok(FromAgent::Sorry(failure)) => return Err(failure.on(&self.node)),
                 Ok(answer) => return Ok(answer),
@@ -76,11 +97,15 @@ impl Session {
         unreachable!("the second answer is returned")
     }
 
-    async fn exchange(&mut self, question: &ToAgent) -> Result<FromAgent, FrameError> {
+    async fn exchange(
+        &mut self,
+        question: &ToAgent,
+        within_ms: u64,
+    ) -> Result<FromAgent, FrameError> {
         let clock = self.clock;
         let Some(wire) = &mut self.wire else { return Err(FrameError::Closed) };
         wire.send(encode(question)?).await?;
-        match clock.within(ANSWER_MS, next(wire)).await {
+        match clock.within(within_ms, next(wire)).await {
             Some(answer) => answer,
             None => {
                 self.wire = None;
@@ -92,7 +117,7 @@ impl Session {
     /// Asks once, on the connection there is: for what is only polite.
     pub async fn mention(&mut self, question: &ToAgent) {
         let clock = self.clock;
-        let _ = clock.within(MENTION_MS, self.exchange(question)).await;
+        let _ = clock.within(MENTION_MS, self.exchange(question, ANSWER_MS)).await;
     }
 
     /// Dials until the node is back, or has been away for too long.

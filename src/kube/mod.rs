@@ -4,8 +4,11 @@
 //! Must not know what is decided from it.
 
 pub mod certificate;
+pub mod config;
 pub mod dns;
 pub mod read;
+pub mod request;
+mod yaml;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 

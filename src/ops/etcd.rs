@@ -139,6 +139,29 @@ impl Action for Snapshot {
     }
 }
 
+/// etcd at a glance, for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EtcdStatus {}
+
+#[async_trait]
+impl Action for EtcdStatus {
+    fn title(&self) -> String {
+        "etcd status".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::ANSWERS
+    }
+
+    async fn observe(&self, _sys: &dyn Sys) -> OpResult<Observed> {
+        Ok(Observed::Differs(vec![Diff::say("ask etcd how it is")]))
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        Ok(Some(Output::Etcd(sys.etcd().await?)))
+    }
+}
+
 /// Before a node joins: what an earlier, cut join of it left among the members.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealMember {

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
     names::{NodeName, Serial, Version},
     secret::Sealed,
@@ -428,6 +429,10 @@ pub trait Cluster: Send + Sync {
     async fn delete_node(&self, node: &NodeName) -> SysResult<()>;
     async fn remove_member(&self, id: &str) -> SysResult<()>;
     async fn promote_member(&self, id: &str) -> SysResult<()>;
+    /// etcd as it is, asked through this control plane's member; also where there is no quorum.
+    async fn etcd(&self) -> SysResult<EtcdReport>;
+    /// Has a request for a client certificate (PEM) signed by the cluster.
+    async fn sign_user(&self, request: &str, valid_s: u32) -> SysResult<UserCertificate>;
     /// A snapshot, hashed and verified on the node.
     async fn snapshot(&self) -> SysResult<SnapshotInfo>;
     async fn install_addon(&self, name: &str, version: &str, manifest: &str) -> SysResult<()>;
@@ -449,6 +454,14 @@ pub struct SnapshotInfo {
     pub sha256: String,
     #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
+}
+
+/// A client certificate, and the CA that its servers are known by; PEM. No key: that never was here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserCertificate {
+    pub certificate: String,
+    pub ca: String,
+    pub ends_ms: u64,
 }
 
 /// A moment in an op's life, told to the node so that a crash can be tried there.

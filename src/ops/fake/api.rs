@@ -3,20 +3,30 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
-use super::{FakeSys, cluster::FakeAddon};
+use super::{
+    FakeSys, Machine,
+    cluster::{FakeAddon, FakeMember},
+};
 use crate::{
+    etcd::report::{EtcdReport, MemberReport, MemberSays},
     facts::ApiFacts,
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
-        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult},
+        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult, UserCertificate},
     },
 };
 
 /// How long an add-on takes to become ready, and an application to become healthy.
 const READY_MS: u64 = 12_000;
+
+/// PEM that says what it is, to whoever decodes it.
+fn simulated(label: &str, says: &str) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(says))
+}
 
 fn no_node(node: &NodeName) -> SysError {
     SysError::other(format!("nodes \"{node}\" not found"))
@@ -103,6 +113,56 @@ impl Cluster for FakeSys {
             Ok(())
         })
         .await
+    }
+
+    async fn etcd(&self) -> SysResult<EtcdReport> {
+        let now_ms = self.cell.now_ms();
+        let report = self.look(|m, world| {
+            let cluster = world.cluster_of(m)?;
+            let runs = |member: &FakeMember| cluster.member_runs(member, world, now_ms);
+            // Who does not run itself cannot be asked.
+            cluster.members.iter().find(|m| m.node == self.node).filter(|m| runs(m))?;
+            let quorum = cluster.has_quorum(world, now_ms);
+            let leader = cluster.members.iter().find(|m| quorum && !m.learner && runs(m));
+            let address = |m: &Machine| {
+                let first = m.ram.addresses.values().flatten().next();
+                first.map(|(address, _)| address.to_string()).unwrap_or_default()
+            };
+            let report = |member: &FakeMember| MemberReport {
+                id: member.id.clone(),
+                name: member.node.to_string(),
+                address: world.machines.get(&member.node).map(address).unwrap_or_default(),
+                learner: member.learner,
+                says: runs(member).then(|| MemberSays {
+                    version: "3.6.8".into(),
+                    db_bytes: 20 << 20,
+                    used_bytes: 12 << 20,
+                    revision: cluster.revision,
+                    leader: leader.map(|l| l.id.clone()),
+                    hash: (!member.learner).then_some(cluster.revision),
+                    errors: Vec::new(),
+                }),
+            };
+            Some(EtcdReport {
+                cluster_id: cluster.id.clone(),
+                members: cluster.members.iter().map(report).collect(),
+                revision: cluster.revision,
+                alarms: Vec::new(),
+                unknown: if quorum { Vec::new() } else { vec!["alarms".into()] },
+            })
+        });
+        report.await.ok_or_else(|| SysError::passing("etcd does not answer here"))
+    }
+
+    async fn sign_user(&self, request: &str, valid_s: u32) -> SysResult<UserCertificate> {
+        let ends_ms = self.cell.now_ms() + u64::from(valid_s) * 1000;
+        let ca = self.cluster_act("sign-user", 400, |cluster, _| Ok(cluster.ca.clone())).await?;
+        let asked = hex(&Sha256::digest(request));
+        Ok(UserCertificate {
+            certificate: simulated("CERTIFICATE", &format!("SIMULATED: what {asked} asked for")),
+            ca: simulated("CERTIFICATE", &format!("SIMULATED: the CA {ca}")),
+            ends_ms,
+        })
     }
 
     async fn snapshot(&self) -> SysResult<SnapshotInfo> {

@@ -11,14 +11,17 @@ use sha2::{Digest, Sha256};
 
 use super::{Linux, kube::PKI, not_yet};
 use crate::{
-    etcd::{EtcdMember, Status},
+    etcd::{
+        EtcdMember, Status,
+        report::{EtcdReport, MemberReport, MemberSays},
+    },
     facts::{ApiFacts, Member},
     https::{Https, Trouble},
     kube::{SYSTEM, certificate, read},
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
-        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult, Time},
+        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate},
     },
 };
 
@@ -100,13 +103,24 @@ impl Linux {
         let Some(revision) = voters.iter().map(|m| statuses[&m.id].revision).min() else {
             return true;
         };
-        let one = async |member: &&EtcdMember| {
-            let etcd = self.etcd_at(member.clients.first()?)?.ok()?;
-            etcd.hash(revision).await.ok()
-        };
-        let hashes: Vec<u64> =
-            join_all(voters.iter().map(one)).await.into_iter().flatten().collect();
+        let hashes = self.hashes(members, statuses, revision).await;
+        let hashes: Vec<&u64> = hashes.values().collect();
         hashes.windows(2).all(|pair| pair[0] == pair[1])
+    }
+
+    /// Of all keys up to a revision, by member.
+    async fn hashes(
+        &self,
+        members: &[EtcdMember],
+        statuses: &BTreeMap<String, Status>,
+        revision: u64,
+    ) -> BTreeMap<String, u64> {
+        let voters = members.iter().filter(|m| !m.learner && statuses.contains_key(&m.id));
+        let one = async |member: &EtcdMember| {
+            let etcd = self.etcd_at(member.clients.first()?)?.ok()?;
+            Some((member.id.clone(), etcd.hash(revision).await.ok()?))
+        };
+        join_all(voters.map(one)).await.into_iter().flatten().collect()
     }
 
     async fn gathered(&self, api: &Https) -> SysResult<Option<ApiFacts>> {
@@ -155,10 +169,7 @@ impl Linux {
             etcd_cluster_id: status.cluster.clone(),
             etcd_revision: status.revision,
             leader: status.leader.clone(),
-            alarms: alarms
-                .into_iter()
-                .map(|(of, alarm)| format!("{alarm} of member {of}"))
-                .collect(),
+            alarms: told(alarms),
             hashes_equal,
             certificates_end_ms: self.certificates_end_ms(),
             addons: silence(noted)?.flatten().map(|n| read::addons(&n)).unwrap_or_default(),
@@ -247,6 +258,11 @@ impl Linux {
         }
         troubles
     }
+}
+
+/// Alarms in words.
+fn told(alarms: Vec<(String, String)>) -> Vec<String> {
+    alarms.into_iter().map(|(of, alarm)| format!("{alarm} of member {of}")).collect()
 }
 
 fn member(
@@ -371,6 +387,45 @@ impl Cluster for Linux {
             }
             done => Ok(done?),
         }
+    }
+
+    async fn etcd(&self) -> SysResult<EtcdReport> {
+        let etcd = self.own_etcd()?;
+        let (mine, members) = (etcd.status().await?, etcd.members_here().await?);
+        let statuses = self.statuses(&members).await;
+        let revision = statuses.values().map(|s| s.revision).min().unwrap_or(mine.revision);
+        let hashes = self.hashes(&members, &statuses, revision).await;
+        // The list of alarms is asked of the quorum.
+        let (alarms, unknown) = match etcd.alarms().await {
+            Ok(alarms) => (alarms, Vec::new()),
+            Err(_) => (Vec::new(), vec!["alarms".to_string()]),
+        };
+        let report = |member: &EtcdMember| MemberReport {
+            id: member.id.clone(),
+            name: member.name.clone(),
+            address: member.peers.first().cloned().unwrap_or_default(),
+            learner: member.learner,
+            says: statuses.get(&member.id).map(|s| MemberSays {
+                version: s.version.clone(),
+                db_bytes: s.db_bytes,
+                used_bytes: s.used_bytes,
+                revision: s.revision,
+                leader: s.leader.clone(),
+                hash: hashes.get(&member.id).copied(),
+                errors: s.errors.clone(),
+            }),
+        };
+        Ok(EtcdReport {
+            cluster_id: mine.cluster,
+            members: members.iter().map(report).collect(),
+            revision,
+            alarms: told(alarms),
+            unknown,
+        })
+    }
+
+    async fn sign_user(&self, request: &str, valid_s: u32) -> SysResult<UserCertificate> {
+        self.signed(request, valid_s).await
     }
 
     async fn snapshot(&self) -> SysResult<SnapshotInfo> {

@@ -7,6 +7,7 @@
     reason = "this is where files are written and processes started on a node"
 )]
 
+mod access;
 mod artifacts;
 mod clearing;
 mod cluster;
