@@ -13,9 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     clock::Clock,
     engine::{
-        self, Job, Prepared, Purpose, Recorder, Run,
-        drive::{Hide, KeepSnapshot},
-        prepare::release,
+        self, Job, Prepared, Purpose, Recorder, Run, drive::Hide, keep::Keeper, prepare::release,
     },
     events::{Event, Failure, Level, Pace, Refusal, RunResult, RunStarted},
     facts::NodeFacts,
@@ -51,7 +49,7 @@ pub struct Means {
     pub clock: Clock,
     pub ledger: Ledger,
     pub recorder: Recorder,
-    pub keep_snapshot: KeepSnapshot,
+    pub keeper: Arc<dyn Keeper>,
     pub hide: Hide,
     pub interrupts: mpsc::Receiver<()>,
     pub supply: Supply,
@@ -103,8 +101,7 @@ pub async fn plan_only(
 
 /// `ask` is shown the plan and says whether to go on.
 pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) -> bool) -> Outcome {
-    let Means { connector, clock, ledger, recorder, keep_snapshot, hide, mut interrupts, supply } =
-        means;
+    let Means { connector, clock, ledger, recorder, keeper, hide, mut interrupts, supply } = means;
     let holder = ledger.holder().unwrap_or("nobody").to_string();
     let purpose = Purpose::Change { holder: holder.clone(), force: order.force_lease };
     let (needed, all) = contacts(order);
@@ -216,7 +213,7 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         clock,
         recorder: recorder.clone(),
         sessions: prepared.sessions,
-        keep_snapshot,
+        keeper,
         hide,
         left_behind,
         parcels,

@@ -159,6 +159,7 @@ fn json() {
         (0, "status"),
         (0, "doctor"),
         (0, "etcd status"),
+        (0, "etcd snapshot"),
         (0, "kubeconfig alex"),
         (0, "ledger history"),
         (0, "playbook list"),
@@ -375,6 +376,33 @@ fn etcd() {
     assert_eq!(desk.quiet("bootstrap -i sim.toml").code, 0);
     desk.run(0, "etcd status -i sim.toml");
     desk.run(2, "etcd status --on node-x -i sim.toml");
+    desk.run(2, "etcd verify nothing.age --state-dir other");
+    desk.run(0, "etcd snapshot -i sim.toml");
+    desk.run(0, "etcd snapshot --out one.age -i sim.toml");
+    desk.run(2, "etcd snapshot --out one.age -i sim.toml");
+    desk.run(0, "etcd verify one.age");
+    for file in [".slipway/snapshots/identity.txt", "one.age"] {
+        let mode = fs::metadata(desk.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let key = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    desk.file("stranger.txt", &format!("{key}\n"));
+    desk.run(1, "etcd verify one.age --identity stranger.txt");
+    let mut bytes = fs::read(desk.path().join("one.age")).unwrap();
+    let at = bytes.len() - 99;
+    bytes[at] ^= 1;
+    fs::write(desk.path().join("one.age"), &bytes).unwrap();
+    desk.run(1, "etcd verify one.age");
+    // What a bootstrap takes by itself, before a change to etcd.
+    let kept = fs::read_dir(desk.path().join(".slipway/snapshots")).unwrap();
+    let kept: Vec<String> = kept
+        .map(|e| e.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".age"))
+        .collect();
+    assert!(kept.len() > 1, "{kept:?}");
+    for file in kept {
+        assert_eq!(desk.quiet(&format!("etcd verify {file}")).code, 0);
+    }
     desk.snapshot("etcd");
 }
 

@@ -8,14 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::{
     Agent,
     frames::{
-        AgentEvent, Found, FrameError, FromAgent, LeaseAnswer, PREAMBLE, RequestEnd, StepOp,
+        AgentEvent, Found, FrameError, FromAgent, LeaseAnswer, PART, PREAMBLE, RequestEnd, StepOp,
         ToAgent, Welcome, Wire, decode, encode, wire,
     },
     lease,
 };
 use crate::{
     events::{Failure, RequestId},
-    ops::{Op, Output, gather, sys::SysResult},
+    ops::{Op, Output, etcd::outgoing, gather, sys::SysResult},
 };
 
 /// Counts a listener as long as it lives, however its connection ends.
@@ -92,6 +92,17 @@ impl Agent {
                 let answer = match self.served(&op).await {
                     Ok(output) => FromAgent::Served(output),
                     Err(failure) => FromAgent::Sorry(*failure),
+                };
+                send(wire, &answer).await
+            }
+            ToAgent::Fetch { file, from } => self.fetch(wire, &file, from).await,
+            ToAgent::Discard { file } => {
+                let answer = match outgoing(&file) {
+                    Some(path) => match self.sys.remove(&path).await {
+                        Ok(()) => FromAgent::Observed(Vec::new()),
+                        Err(error) => sorry("remove what was fetched", error),
+                    },
+                    None => FromAgent::Sorry(no_such(&file)),
                 };
                 send(wire, &answer).await
             }
@@ -213,6 +224,34 @@ impl Agent {
             });
         }
         found
+    }
+
+    /// Part after part, as fast as they are taken.
+    async fn fetch<S>(&self, wire: &mut Wire<S>, file: &str, from: u64) -> Result<(), FrameError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let Some(path) = outgoing(file) else {
+            return send(wire, &FromAgent::Sorry(no_such(file))).await;
+        };
+        let _listening = Listening::new(self);
+        let mut from = from;
+        loop {
+            let bytes = match self.sys.read_part(&path, from, PART).await {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => return send(wire, &FromAgent::Sorry(no_such(file))).await,
+                Err(error) => {
+                    let failure = Failure::new(format!("read {file}"), error.message);
+                    return send(wire, &FromAgent::Sorry(failure)).await;
+                }
+            };
+            let ended = bytes.is_empty();
+            from += bytes.len() as u64;
+            send(wire, &FromAgent::Part { bytes }).await?;
+            if ended {
+                return Ok(());
+            }
+        }
     }
 
     /// What an op makes for a person. Not journalled: nothing has to be known of it later.
@@ -352,6 +391,11 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+fn no_such(file: &str) -> Failure {
+    Failure::new(format!("read {file}"), "it is not there any more")
+        .hint("run the same command again: it is taken anew")
 }
 
 async fn send<S>(wire: &mut Wire<S>, message: &FromAgent) -> Result<(), FrameError>

@@ -187,6 +187,19 @@ pub struct Etcd {
 pub enum EtcdVerb {
     /// Members, versions, sizes, leader, alarms, and whether all hold the same; exit 1 if not healthy
     Status,
+    /// Take one, with the PKI and the encryption key, into one encrypted file off the nodes
+    Snapshot {
+        /// Where to [default: the state directory's `snapshots`]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Read a snapshot through, and check everything in it
+    Verify {
+        file: PathBuf,
+        /// The secret key [default: the state directory's `snapshots/identity.txt`]
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Args)]

@@ -16,7 +16,8 @@ use super::{
     output,
 };
 use crate::{
-    artifacts::{Fetcher, Store, bundle},
+    artifacts::{self, Fetcher, bundle},
+    backup::Store,
     clock::Clock,
     inventory::{self, Inventory, Loaded, Node, Sim},
     names::NodeName,
@@ -95,6 +96,12 @@ pub fn control_planes(global: &Global, inventory: &Inventory) -> Result<Vec<Node
         ));
     }
     Ok(nodes)
+}
+
+/// Where snapshots are kept, and for whom.
+pub fn snapshots(inventory: &Inventory, dir: &StateDir, clock: Clock) -> Result<Store, Error> {
+    let snapshots = dir.make(dir.snapshots())?;
+    Ok(Store::new(inventory, snapshots, clock))
 }
 
 /// The machines behind an inventory, and the runtime to drive them.
@@ -184,7 +191,7 @@ pub fn releases(loaded: &Loaded) -> Releases {
         Some(dir) => beside(&loaded.path, dir, home.as_deref()),
         None => cache(home.as_deref()).join("slipway/releases"),
     };
-    let store = Store::at(dir);
+    let store = artifacts::Store::at(dir);
     let fetcher = asked
         .download
         .then(|| Fetcher::new(store.clone(), asked.mirror.clone()).pinned(&asked.digests));
@@ -197,7 +204,7 @@ pub fn bundled(bundle: &Path) -> Result<Releases, Error> {
     let unpacked = bundle::unpack(bundle, &cache(home.as_deref()).join("slipway/bundles"))
         .map_err(|failure| Error::failures(vec![failure], None))?;
     Ok(Releases {
-        store: Store::at(unpacked.releases),
+        store: artifacts::Store::at(unpacked.releases),
         fetcher: None,
         bundle: Some(bundle.to_path_buf()),
     })

@@ -11,7 +11,7 @@ use super::{
     args::{Global, Kubeconfig as Args},
     context,
     exit::{Error, Exit},
-    files, output,
+    output,
 };
 use crate::{
     engine,
@@ -24,6 +24,7 @@ use crate::{
     },
     names::NodeName,
     ops::{Op, Output, access::MintUser, sys::UserCertificate},
+    private,
     secret::Sealed,
     state::{self, Ledger, StateDir},
     ui::Mode,
@@ -134,7 +135,7 @@ fn unusable(path: &Path, what: &str, error: &io::Error) -> Error {
 
 impl Place {
     fn find(args: &Args, simulated: bool) -> Result<Self, Error> {
-        let target = |path: &Path| files::target(path).map_err(|e| unusable(path, "follow", &e));
+        let target = |path: &Path| private::target(path).map_err(|e| unusable(path, "follow", &e));
         if let Some(out) = &args.out {
             return Ok(Place::Apart { shown: out.clone(), file: target(out)? });
         }
@@ -179,7 +180,7 @@ impl Place {
             return Ok(None);
         };
         let _lock = match self {
-            Place::Into { .. } => Some(files::Lock::of(file).map_err(|error| {
+            Place::Into { .. } => Some(private::Lock::of(file).map_err(|error| {
                 if error.kind() != io::ErrorKind::AlreadyExists {
                     return unusable(shown, "lock", &error);
                 }
@@ -193,7 +194,7 @@ impl Place {
         };
         let merged = self.merged(access, make_current)?;
         if let Some(merged) = &merged {
-            files::replace(file, merged.text.as_bytes())
+            private::replace(file, merged.text.as_bytes())
                 .map_err(|error| unusable(shown, "write", &error))?;
         }
         Ok(merged)

@@ -11,7 +11,6 @@ mod dismiss;
 mod doctor;
 mod etcd;
 mod exit;
-mod files;
 mod kubeconfig;
 mod ledger;
 mod output;

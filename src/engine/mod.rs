@@ -6,6 +6,7 @@
 
 mod dismiss;
 pub mod drive;
+pub mod keep;
 pub mod outputs;
 pub mod prepare;
 pub mod recorder;

@@ -182,6 +182,72 @@ impl Session {
         unreachable!("the last try returns")
     }
 
+    /// Takes a file off the node, on connections of its own; it goes on where one broke off. False
+    /// when that was cancelled.
+    pub async fn fetch(
+        &mut self,
+        file: &str,
+        mut cancel: news::Receiver<bool>,
+        take: &mut (dyn FnMut(&[u8]) -> Result<(), Failure> + Send),
+    ) -> Result<bool, Failure> {
+        let (mut from, mut losses, mut wait_ms) = (0, 0, FIRST_WAIT_MS);
+        loop {
+            let before = from;
+            let fetched = tokio::select! {
+                biased;
+                () = wanted(&mut cancel) => return Ok(false),
+                fetched = self.fetch_once(file, &mut from, take) => fetched,
+            };
+            match fetched {
+                Ok(()) => return Ok(true),
+                Err(error) if !error.passing => return Err(*error.failure),
+                Err(_) if from > before => (losses, wait_ms) = (1, FIRST_WAIT_MS),
+                Err(error) if losses == MOST_LOSSES => return Err(*error.failure),
+                Err(_) => losses += 1,
+            }
+            self.clock.sleep_ms(wait_ms).await;
+            wait_ms = (wait_ms * 2).min(LONGEST_WAIT_MS);
+        }
+    }
+
+    async fn fetch_once(
+        &mut self,
+        file: &str,
+        from: &mut u64,
+        take: &mut (dyn FnMut(&[u8]) -> Result<(), Failure> + Send),
+    ) -> Result<(), ConnectError> {
+        let node = self.node.clone();
+        let over = |failure: Failure, passing| ConnectError {
+            failure: Box::new(failure.on(&node)),
+            passing,
+        };
+        let broke = |error: FrameError| {
+            over(Failure::new(format!("fetch {file}"), error.to_string()), true)
+        };
+        let (mut wire, welcome) = dial(&*self.connector, &self.node, &self.clock).await?;
+        if welcome.machine_id != self.welcome.machine_id {
+            let failure = Failure::new(format!("fetch {file}"), "another machine answers");
+            return Err(over(failure.refused(crate::events::Refusal::Identity), false));
+        }
+        let question = ToAgent::Fetch { file: file.into(), from: *from };
+        wire.send(encode(&question).map_err(broke)?).await.map_err(|e| broke(e.into()))?;
+        loop {
+            let answer = self.clock.within(ANSWER_MS, next(&mut wire)).await;
+            match answer.unwrap_or(Err(FrameError::Closed)).map_err(broke)? {
+                FromAgent::Part { bytes } if bytes.is_empty() => return Ok(()),
+                FromAgent::Part { bytes } => {
+                    take(&bytes).map_err(|failure| over(failure, false))?;
+                    *from += bytes.len() as u64;
+                }
+                FromAgent::Sorry(failure) => return Err(over(failure, false)),
+                _ => {
+                    let why = "the agent answered something else";
+                    return Err(over(Failure::new(format!("fetch {file}"), why), false));
+                }
+            }
+        }
+    }
+
     /// Sends a request and follows it to its end, whatever happens to the connection.
     pub async fn apply(
         &mut self,

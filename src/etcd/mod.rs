@@ -4,6 +4,7 @@
 //! Must not know what is decided from it.
 
 pub mod report;
+pub mod sum;
 pub mod wal;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -3,6 +3,7 @@
 //! It knows nothing of what a cluster is like at the moment, and contacts nothing: whatever can be
 //! said against an inventory without touching a machine is said here, all at once.
 
+pub mod backup;
 mod check;
 pub mod kubeadm;
 mod load;
@@ -12,6 +13,7 @@ mod parity;
 mod parse;
 mod schema;
 
+pub use backup::Backup;
 pub use check::{Checked, check_for_bootstrap};
 pub use kubeadm::Kubeadm;
 pub use load::{LoadError, Loaded, MAX_BYTES, SIM, discover, load, parse};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Kubeadm,
+    Backup, Kubeadm,
     model::{defaults, *},
 };
 use crate::toml_read::{tables, words};
@@ -23,6 +23,7 @@ tables! {
         os_disk = OsDisk::default(),
         artifacts = Artifacts::default(),
         kubeadm = Kubeadm::default(),
+        backup = Backup::default(),
         nodes as "node",
         sim = None,
     }
@@ -34,6 +35,7 @@ tables! {
         endpoint,
     }
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
+    Backup { recipients = Vec::new() }
     Kubeadm { patches = BTreeMap::new() }
     Artifacts { dir = None, download = defaults::yes(), mirror = None, digests = BTreeMap::new() }
     Ssh { user = None, port = None, config = None }

@@ -16,8 +16,13 @@ use crate::{
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
-        sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult, UserCertificate},
+        etcd::OUTGOING,
+        kubeadm::ENCRYPTION,
+        sys::{
+            Access, Cluster, KeyFile, Plane, SnapshotInfo, SysError, SysResult, UserCertificate,
+        },
     },
+    secret::Sealed,
 };
 
 /// How long an add-on takes to become ready, and an application to become healthy.
@@ -166,11 +171,32 @@ impl Cluster for FakeSys {
     }
 
     async fn snapshot(&self) -> SysResult<SnapshotInfo> {
-        let revision =
-            self.cluster_act("snapshot", 1_500, |cluster, _| Ok(cluster.revision)).await?;
-        let bytes = format!("simulated etcd snapshot at revision {revision}\n").into_bytes();
-        let sha256 = hex(&Sha256::digest(&bytes));
-        Ok(SnapshotInfo { revision, sha256, bytes })
+        self.act("snapshot", 1_500, |world, node, now_ms| {
+            let cluster = world.answering(node, now_ms);
+            let cluster = cluster.ok_or_else(|| SysError::passing("etcd does not answer here"))?;
+            let (revision, ca) = (cluster.revision, cluster.ca.clone());
+            cluster.acknowledge();
+            let mut bytes = format!("SIMULATED: etcd at revision {revision}\n").into_bytes();
+            bytes.resize(512, b'\n');
+            bytes.extend(Sha256::digest(&bytes));
+            let file = format!("etcd-r{revision}.db");
+            let machine = world.machine(node);
+            let path = format!("{OUTGOING}/{file}");
+            machine.write(&path, &bytes, &Access::mode(0o600), now_ms);
+            let key = |name: &str, text: String| KeyFile {
+                name: name.into(),
+                content: Sealed::new(STANDARD.encode(text)),
+            };
+            let says = format!("SIMULATED: the CA {ca}");
+            let mut keys = vec![
+                key("pki/ca.crt", simulated("CERTIFICATE", &says)),
+                key("pki/ca.key", simulated("PRIVATE KEY", &says)),
+            ];
+            keys.extend(machine.text(ENCRYPTION).map(|text| key("encryption.yaml", text)));
+            let sha256 = hex(&Sha256::digest(&bytes));
+            Ok(SnapshotInfo { revision, sha256, bytes: bytes.len() as u64, file, keys })
+        })
+        .await
     }
 
     async fn install_addon(&self, name: &str, version: &str, _manifest: &str) -> SysResult<()> {

@@ -4,10 +4,8 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use async_trait::async_trait;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{Linux, kube::PKI, not_yet};
 use crate::{
@@ -18,7 +16,7 @@ use crate::{
     facts::{ApiFacts, Member},
     https::{Https, Trouble},
     kube::{SYSTEM, certificate, read},
-    names::{NodeName, hex},
+    names::NodeName,
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         sys::{Cluster, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate},
@@ -33,10 +31,6 @@ const PROBE: &str = "slipway-encryption-probe";
 /// How a Secret begins in etcd that was encrypted as `encryption.yaml` says.
 const ENCRYPTED: &[u8] = b"k8s:enc:secretbox:v1:";
 const HOSTS: &str = "/etc/hosts";
-/// More does not fit into a frame.
-const MOST_SNAPSHOT: usize = 15 << 20;
-/// etcd ends a snapshot with the SHA-256 of what came before.
-const SUM: usize = 32;
 
 /// Nobody answers, or nobody is allowed to ask yet: there is nothing to know.
 fn silence<T>(answer: Result<T, Trouble>) -> SysResult<Option<T>> {
@@ -429,38 +423,7 @@ impl Cluster for Linux {
     }
 
     async fn snapshot(&self) -> SysResult<SnapshotInfo> {
-        let etcd = self.own_etcd()?;
-        let revision = etcd.status().await?.revision;
-        let mut response = etcd.snapshot().await?;
-        let (mut bytes, mut line) = (Vec::new(), Vec::new());
-        let broken = |why: &str| SysError::passing(format!("the snapshot {why}"));
-        loop {
-            let chunk = response.chunk().await.map_err(|e| broken(&format!("broke off: {e}")))?;
-            let ended = chunk.is_none();
-            line.extend_from_slice(&chunk.unwrap_or_default());
-            while let Some(end) = line.iter().position(|b| *b == b'\n') {
-                let part: Vec<u8> = line.drain(..=end).collect();
-                take_part(&part, &mut bytes)?;
-            }
-            if ended {
-                take_part(&line, &mut bytes)?;
-                break;
-            }
-            if bytes.len() > MOST_SNAPSHOT {
-                return Err(SysError::other(format!(
-                    "the snapshot is larger than {} MB, which this build cannot carry",
-                    MOST_SNAPSHOT >> 20
-                )));
-            }
-        }
-        let Some(body) = bytes.len().checked_sub(SUM).filter(|n| n % 512 == 0) else {
-            return Err(broken("came without its checksum: it is cut off"));
-        };
-        if Sha256::digest(&bytes[..body]).as_slice() != &bytes[body..] {
-            return Err(broken("is not what its checksum says"));
-        }
-        let sha256 = hex(&Sha256::digest(&bytes));
-        Ok(SnapshotInfo { revision, sha256, bytes })
+        self.take_snapshot().await
     }
 
     async fn install_addon(&self, name: &str, version: &str, _: &str) -> SysResult<()> {
@@ -509,22 +472,4 @@ impl Cluster for Linux {
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>> {
         Ok(None)
     }
-}
-
-/// One line of the gateway's answer: a piece of the database.
-fn take_part(line: &[u8], bytes: &mut Vec<u8>) -> SysResult<()> {
-    if line.iter().all(u8::is_ascii_whitespace) {
-        return Ok(());
-    }
-    let part: Value = serde_json::from_slice(line)
-        .map_err(|e| SysError::passing(format!("the snapshot cannot be read: {e}")))?;
-    if let Some(why) = part["error"]["message"].as_str() {
-        return Err(SysError::passing(format!("etcd broke the snapshot off: {why}")));
-    }
-    let blob = part["result"]["blob"].as_str().unwrap_or_default();
-    let piece = STANDARD
-        .decode(blob)
-        .map_err(|e| SysError::passing(format!("the snapshot cannot be read: {e}")))?;
-    bytes.extend(piece);
-    Ok(())
 }

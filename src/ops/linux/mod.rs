@@ -24,6 +24,7 @@ mod net;
 mod network;
 mod packages;
 mod partitions;
+mod snapshot;
 mod time;
 mod units;
 mod users;

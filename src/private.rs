@@ -1,4 +1,7 @@
 //! Private files of the operator's: replaced whole or not at all, and readable by nobody else.
+//!
+//! Must not know what is in them.
+#![allow(clippy::disallowed_methods, reason = "a home of files that are written")]
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -30,7 +33,7 @@ pub fn directory(path: &Path) -> &Path {
 /// Gone when it is dropped, unless it was kept.
 pub struct Part {
     path: PathBuf,
-    pub file: File,
+    file: File,
     kept: bool,
 }
 
@@ -44,12 +47,32 @@ impl Part {
         Ok(Self { path: part, file, kept: false })
     }
 
+    /// The same, where nothing has that name yet; false where something has.
+    pub fn keep_new(self, path: &Path) -> io::Result<bool> {
+        self.file.sync_all()?;
+        match fs::hard_link(&self.path, path) {
+            Ok(()) => File::open(directory(path))?.sync_all().map(|()| true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Under its name, where it survives a loss of power.
     pub fn keep(mut self, path: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, path)?;
         self.kept = true;
         File::open(directory(path))?.sync_all()
+    }
+}
+
+impl Write for Part {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
