@@ -6,6 +6,7 @@
 // Words.
 pub mod names;
 pub mod secret;
+pub mod age;
 pub mod clock;
 pub mod news;
 pub mod events;
@@ -17,6 +18,7 @@ pub mod inventory;
 pub mod playbook;
 pub mod gitops;
 // What is remembered, and what people see.
+pub mod private;
 pub mod state;
 pub mod ui;
 // What is done on nodes, and how they are reached.
@@ -31,6 +33,7 @@ pub mod steps;
 pub mod plan;
 pub mod supply;
 pub mod engine;
+pub mod backup;
 pub mod conduct;
 // What is looked at.
 pub mod doctor;

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -58,6 +59,7 @@ impl Desk {
             .args(line.split_whitespace())
             .current_dir(self.path())
             .stdin(Stdio::null())
+            .env("KUBECONFIG", self.path().join("kubeconfig"))
             .env_remove("SLIPWAY_INVENTORY")
             .env_remove("NO_COLOR");
         command
@@ -157,6 +159,9 @@ fn json() {
         (0, "bootstrap"),
         (0, "status"),
         (0, "doctor"),
+        (0, "etcd status"),
+        (0, "etcd snapshot"),
+        (0, "kubeconfig alex"),
         (0, "ledger history"),
         (0, "playbook list"),
     ] {
@@ -331,6 +336,75 @@ fn playbooks() {
     assert!(plan.out.contains("control-plane-join (one after the other)"), "{}", plan.out);
     assert!(plan.out.contains("touches etcd on several nodes, so it runs one node at a time"));
     desk.snapshot("playbooks");
+}
+
+/// Who has a kubeconfig of their own on the way is told of it before anybody is contacted.
+#[test]
+fn kubeconfigs() {
+    let mut desk = Desk::new();
+    desk.run(1, "kubeconfig alex -i sim.toml");
+    assert_eq!(desk.quiet("bootstrap -i sim.toml").code, 0);
+    desk.run(0, "kubeconfig alex -i sim.toml");
+    assert!(!desk.path().join("kubeconfig").exists(), "a simulated cluster is in nobody's way");
+    desk.run(0, "kubeconfig alex --group media --valid 12h --out apart.yaml -i sim.toml");
+    let text = fs::read_to_string(desk.path().join("apart.yaml")).unwrap();
+    let secret = |line: &&str| line.contains("-data: ");
+    assert_eq!(text.lines().filter(secret).count(), 3);
+    let shown: Vec<&str> = text.lines().map(|l| l.split("-data: ").next().unwrap()).collect();
+    writeln!(desk.seen, "{}\n", shown.join("\n")).unwrap();
+    let mode = fs::metadata(desk.path().join("apart.yaml")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    for (code, line) in [
+        (4, "kubeconfig alex --group system:masters -i sim.toml"),
+        (2, "kubeconfig system:admin -i sim.toml"),
+        (2, "kubeconfig alex --valid 366d -i sim.toml"),
+        (2, "kubeconfig alex --valid long -i sim.toml"),
+    ] {
+        desk.run(code, line);
+    }
+    desk.file("kubeconfig", "kind: Config\nclusters:\n- name: [homelab\n");
+    desk.run(2, "kubeconfig alex -i homelab.toml");
+    desk.file("kubeconfig", "kind: Pod\n");
+    desk.run(2, "kubeconfig alex -i homelab.toml");
+    assert_eq!(fs::read_to_string(desk.path().join("kubeconfig")).unwrap(), "kind: Pod\n");
+    desk.snapshot("kubeconfigs");
+}
+
+#[test]
+fn etcd() {
+    let mut desk = Desk::new();
+    desk.run(1, "etcd status -i sim.toml");
+    assert_eq!(desk.quiet("bootstrap -i sim.toml").code, 0);
+    desk.run(0, "etcd status -i sim.toml");
+    desk.run(2, "etcd status --on node-x -i sim.toml");
+    desk.run(2, "etcd verify nothing.age --state-dir other");
+    desk.run(0, "etcd snapshot -i sim.toml");
+    desk.run(0, "etcd snapshot --out one.age -i sim.toml");
+    desk.run(2, "etcd snapshot --out one.age -i sim.toml");
+    desk.run(0, "etcd verify one.age");
+    for file in [".slipway/snapshots/identity.txt", "one.age"] {
+        let mode = fs::metadata(desk.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let key = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+    desk.file("stranger.txt", &format!("{key}\n"));
+    desk.run(1, "etcd verify one.age --identity stranger.txt");
+    let mut bytes = fs::read(desk.path().join("one.age")).unwrap();
+    let at = bytes.len() - 99;
+    bytes[at] ^= 1;
+    fs::write(desk.path().join("one.age"), &bytes).unwrap();
+    desk.run(1, "etcd verify one.age");
+    // What a bootstrap takes by itself, before a change to etcd.
+    let kept = fs::read_dir(desk.path().join(".slipway/snapshots")).unwrap();
+    let kept: Vec<String> = kept
+        .map(|e| e.unwrap().path().display().to_string())
+        .filter(|path| path.ends_with(".age"))
+        .collect();
+    assert!(kept.len() > 1, "{kept:?}");
+    for file in kept {
+        assert_eq!(desk.quiet(&format!("etcd verify {file}")).code, 0);
+    }
+    desk.snapshot("etcd");
 }
 
 /// What can be said of bundles where nothing can be fetched.

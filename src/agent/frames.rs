@@ -19,6 +19,9 @@ use crate::{
 /// Facts of a node with many disks and a large cluster stay far below this.
 pub const MAX_FRAME: usize = 16 << 20;
 
+/// How much of a file goes into one.
+pub const PART: usize = 256 << 10;
+
 /// The agent says this first: whatever a login shell printed before it is skipped.
 pub const PREAMBLE: &[u8] = b"\0slipway-agent-1\n";
 
@@ -37,6 +40,20 @@ pub enum ToAgent {
     },
     Observe {
         ops: Vec<Op>,
+    },
+    /// Runs one op that needs no lease and leaves nothing behind. Answered by `Served`.
+    Serve {
+        op: Op,
+    },
+    /// What waits to be fetched, from a place in it on. Answered by `Part` after `Part`, the last one
+    /// empty.
+    Fetch {
+        file: String,
+        from: u64,
+    },
+    /// It was fetched, or is not wanted. Answered by `Observed` of nothing.
+    Discard {
+        file: String,
     },
     /// A lease for this operator; `force` takes over somebody else's.
     TakeLease {
@@ -77,6 +94,11 @@ pub enum FromAgent {
     Welcome(Welcome),
     Facts(Box<NodeFacts>),
     Observed(Vec<Found>),
+    Served(Output),
+    Part {
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
     Lease(LeaseAnswer),
     Event {
         request: RequestId,

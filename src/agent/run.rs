@@ -164,7 +164,11 @@ impl Agent {
         self.sys.read(WAITS).await.is_ok_and(|file| file.is_some())
     }
 
-    async fn timed<T>(&self, op: &Op, work: impl Future<Output = OpResult<T>>) -> OpResult<T> {
+    pub(super) async fn timed<T>(
+        &self,
+        op: &Op,
+        work: impl Future<Output = OpResult<T>>,
+    ) -> OpResult<T> {
         let timeout_s = op.nature().timeout_s;
         let timeout = self.sys.sleep_ms(u64::from(timeout_s) * 1000);
         match select(std::pin::pin!(work), timeout).await {

@@ -8,14 +8,14 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::{
     Agent,
     frames::{
-        AgentEvent, Found, FrameError, FromAgent, LeaseAnswer, PREAMBLE, RequestEnd, StepOp,
+        AgentEvent, Found, FrameError, FromAgent, LeaseAnswer, PART, PREAMBLE, RequestEnd, StepOp,
         ToAgent, Welcome, Wire, decode, encode, wire,
     },
     lease,
 };
 use crate::{
     events::{Failure, RequestId},
-    ops::{Op, gather, sys::SysResult},
+    ops::{Op, Output, etcd::outgoing, gather, sys::SysResult},
 };
 
 /// Counts a listener as long as it lives, however its connection ends.
@@ -86,6 +86,25 @@ impl Agent {
             ToAgent::Observe { ops } => {
                 let found = self.observe(ops).await;
                 send(wire, &FromAgent::Observed(found)).await
+            }
+            ToAgent::Serve { op } => {
+                let _listening = Listening::new(self);
+                let answer = match self.served(&op).await {
+                    Ok(output) => FromAgent::Served(output),
+                    Err(failure) => FromAgent::Sorry(*failure),
+                };
+                send(wire, &answer).await
+            }
+            ToAgent::Fetch { file, from } => self.fetch(wire, &file, from).await,
+            ToAgent::Discard { file } => {
+                let answer = match outgoing(&file) {
+                    Some(path) => match self.sys.remove(&path).await {
+                        Ok(()) => FromAgent::Observed(Vec::new()),
+                        Err(error) => sorry("remove what was fetched", error),
+                    },
+                    None => FromAgent::Sorry(no_such(&file)),
+                };
+                send(wire, &answer).await
             }
             ToAgent::TakeLease { holder, force } => {
                 let _turn = self.turn.lock().await;
@@ -205,6 +224,51 @@ impl Agent {
             });
         }
         found
+    }
+
+    /// Part after part, as fast as they are taken.
+    async fn fetch<S>(&self, wire: &mut Wire<S>, file: &str, from: u64) -> Result<(), FrameError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let Some(path) = outgoing(file) else {
+            return send(wire, &FromAgent::Sorry(no_such(file))).await;
+        };
+        let _listening = Listening::new(self);
+        let mut from = from;
+        loop {
+            let bytes = match self.sys.read_part(&path, from, PART).await {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => return send(wire, &FromAgent::Sorry(no_such(file))).await,
+                Err(error) => {
+                    let failure = Failure::new(format!("read {file}"), error.message);
+                    return send(wire, &FromAgent::Sorry(failure)).await;
+                }
+            };
+            let ended = bytes.is_empty();
+            from += bytes.len() as u64;
+            send(wire, &FromAgent::Part { bytes }).await?;
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What an op makes for a person. Not journalled: nothing has to be known of it later.
+    async fn served(&self, op: &Op) -> Result<Output, Box<Failure>> {
+        if !op.nature().unleased {
+            return Err(Box::new(Failure::new(op.title(), "it needs the lease of this node")));
+        }
+        match self.timed(op, op.action().apply(&*self.sys)).await {
+            Ok(Some(output)) => Ok(output),
+            Ok(None) => Err(Box::new(Failure::new(op.title(), "it made nothing"))),
+            Err(mut error) => {
+                if error.failure.what.is_empty() {
+                    error.failure.what = op.title();
+                }
+                Err(error.failure)
+            }
+        }
     }
 
     async fn apply<S>(
@@ -327,6 +391,11 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+fn no_such(file: &str) -> Failure {
+    Failure::new(format!("read {file}"), "it is not there any more")
+        .hint("run the same command again: it is taken anew")
 }
 
 async fn send<S>(wire: &mut Wire<S>, message: &FromAgent) -> Result<(), FrameError>

@@ -9,7 +9,7 @@ mod hashed;
 mod pins;
 mod sources;
 mod store;
-mod tar;
+pub mod tar;
 // Over the network.
 mod web;
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn checksum(header: &[u8; BLOCK]) -> u32 {
     header.iter().enumerate().map(counted).sum()
 }
 
-fn header(name: &str, size: u64) -> io::Result<[u8; BLOCK]> {
+fn header(name: &str, size: u64, mode: &[u8; 8]) -> io::Result<[u8; BLOCK]> {
     let Some((prefix, base)) = split(name) else {
         return Err(wrong(format!("the name `{name}` is too long")));
     };
@@ -44,7 +44,7 @@ fn header(name: &str, size: u64) -> io::Result<[u8; BLOCK]> {
     let mut header = [0; BLOCK];
     let mut put = |at: usize, text: &[u8]| header[at..at + text.len()].copy_from_slice(text);
     put(0, base.as_bytes());
-    put(100, b"0000644\0");
+    put(100, mode);
     put(108, b"0000000\0");
     put(116, b"0000000\0");
     put(124, format!("{size:011o}\0").as_bytes());
@@ -60,21 +60,41 @@ fn header(name: &str, size: u64) -> io::Result<[u8; BLOCK]> {
 /// Writes an archive, file by file.
 pub struct Archive<W> {
     out: W,
+    mode: &'static [u8; 8],
 }
 
 impl<W: Write> Archive<W> {
     pub fn new(out: W) -> Self {
-        Self { out }
+        Self { out, mode: b"0000644\0" }
+    }
+
+    /// Whoever unpacks it gets files that nobody else can read.
+    pub fn private(out: W) -> Self {
+        Self { out, mode: b"0000600\0" }
     }
 
     /// A file of exactly `size` bytes.
     pub fn file(&mut self, name: &str, size: u64, from: impl Read) -> io::Result<()> {
-        self.out.write_all(&header(name, size)?)?;
+        self.begin(name, size)?;
         let mut from = from.take(size + 1);
         let copied = io::copy(&mut from, &mut self.out)?;
         if copied != size {
             return Err(wrong(format!("`{name}` changed while it was read")));
         }
+        self.end(size)
+    }
+
+    /// A file whose bytes come one after the other: `size` of them, by [`Archive::part`].
+    pub fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
+        self.out.write_all(&header(name, size, self.mode)?)
+    }
+
+    pub fn part(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)
+    }
+
+    /// After all bytes of a file of that size.
+    pub fn end(&mut self, size: u64) -> io::Result<()> {
         self.out.write_all(&[0; BLOCK][..padding(size)])
     }
 

@@ -71,6 +71,10 @@ pub enum Verb {
     Status,
     /// Read-only checks, with remedies
     Doctor,
+    /// etcd: its members and data
+    Etcd(Etcd),
+    /// A client certificate of your own, written into your kubeconfig
+    Kubeconfig(Kubeconfig),
     /// Everything that machines without internet need, in one file
     Bundle(Bundle),
     /// What was done, by whom, and how it ended
@@ -154,6 +158,50 @@ pub struct Upgrade {
     pub plan: bool,
     #[command(flatten)]
     pub change: Change,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Kubeconfig {
+    /// Who it is for, as the cluster will call them [default: your user name]
+    #[arg(value_parser = person)]
+    pub name: Option<String>,
+    /// What they may do hangs on it: kubeadm binds this one to cluster-admin
+    #[arg(long, value_name = "GROUP", default_value = "kubeadm:cluster-admins")]
+    pub group: String,
+    /// How long the certificate is valid: `30d`, `12h`; at most 365 days, for none can be called back
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = valid_s)]
+    pub valid: u32,
+    /// Write a file of its own instead [default: the first of $KUBECONFIG, or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Make it the current context, whichever is it now
+    #[arg(long = "use", conflicts_with = "out")]
+    pub make_current: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Etcd {
+    #[command(subcommand)]
+    pub what: EtcdVerb,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub enum EtcdVerb {
+    /// Members, versions, sizes, leader, alarms, and whether all hold the same; exit 1 if not healthy
+    Status,
+    /// Take one, with the PKI and the encryption key, into one encrypted file off the nodes
+    Snapshot {
+        /// Where to [default: the state directory's `snapshots`]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Read a snapshot through, and check everything in it
+    Verify {
+        file: PathBuf,
+        /// The secret key [default: the state directory's `snapshots/identity.txt`]
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Clone, Args)]
@@ -257,6 +305,33 @@ pub struct Schema {
 #[derive(Debug, Clone, Args)]
 pub struct Completions {
     pub shell: clap_complete::Shell,
+}
+
+/// A certificate's common name has at most 64 letters.
+fn person(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().count() > 64 || text.chars().any(char::is_control) {
+        return Err("a name has 1 to 64 letters".into());
+    }
+    if text.starts_with("system:") {
+        return Err("names that begin with `system:` are Kubernetes' own".into());
+    }
+    Ok(text.into())
+}
+
+/// Seconds of `30d`, `12h` or `90m`.
+fn valid_s(text: &str) -> Result<u32, String> {
+    const DAY_S: u32 = 86_400;
+    let unit = match text.chars().last() {
+        Some('d') => DAY_S,
+        Some('h') => 3600,
+        Some('m') => 60,
+        _ => return Err("is no time: write `30d`, `12h` or `90m`".into()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| "is no time: write `30d`")?;
+    match count.checked_mul(unit) {
+        Some(seconds) if (600..=365 * DAY_S).contains(&seconds) => Ok(seconds),
+        _ => Err("a certificate is valid for 10 minutes to 365 days".into()),
+    }
 }
 
 fn serial_and_fsid(text: &str) -> Result<(Serial, String), String> {

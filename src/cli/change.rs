@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{File, OpenOptions},
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     conduct::{self, Means, Order, Outcome},
     engine::{Recorder, recorder::Watcher},
-    events::{Event, Failure, Level},
+    events::{Event, Level},
     inventory::{self, Inventory, Loaded},
     names::{NodeName, PhaseName, Version},
     plan::{self, Plan, Scope, render::Shown},
@@ -277,7 +277,7 @@ impl<'a> Verb<'a> {
             clock: fleet.clock,
             ledger,
             recorder,
-            keep_snapshot: snapshot_keeper(&dir)?,
+            keeper: Arc::new(context::snapshots(&self.loaded.inventory, &dir, fleet.clock)?),
             hide: Arc::new(move |secret| redactor.add(secret)),
             read_secret: match simulated {
                 true => secrets::made_up(),
@@ -511,36 +511,6 @@ fn log_file(named: Option<PathBuf>, dir: &StateDir, run: &str) -> Result<(PathBu
             )
         })?;
     Ok((path, file))
-}
-
-/// Snapshots go to the state directory, 0600, synced before the change that they guard.
-fn snapshot_keeper(dir: &StateDir) -> Result<crate::engine::drive::KeepSnapshot, Error> {
-    let snapshots = dir.make(dir.snapshots())?;
-    Ok(Arc::new(move |node, snapshot| {
-        let short = &snapshot.sha256[..12];
-        let path = snapshots.join(format!("{node}-r{}-{short}.db", snapshot.revision));
-        let kept = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| {
-                file.write_all(&snapshot.bytes)?;
-                file.sync_all()?;
-                // Its name too has to survive a loss of power.
-                File::open(&snapshots)?.sync_all()
-            });
-        match kept {
-            Ok(()) => Ok(path.display().to_string()),
-            Err(error) => Err(Failure::new(
-                "keep an etcd snapshot",
-                format!("cannot write `{}`: {error}", path.display()),
-            )
-            .left("the change to etcd that it guards was not begun")
-            .hint("make room in the state directory, then run the same command again")),
-        }
-    }))
 }
 
 /// A message for every Ctrl-C, or SIGTERM.

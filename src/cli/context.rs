@@ -16,7 +16,8 @@ use super::{
     output,
 };
 use crate::{
-    artifacts::{Fetcher, Store, bundle},
+    artifacts::{self, Fetcher, bundle},
+    backup::Store,
     clock::Clock,
     inventory::{self, Inventory, Loaded, Node, Sim},
     names::NodeName,
@@ -81,6 +82,26 @@ pub fn unknown_node(inventory: &Inventory, name: &NodeName) -> Error {
         None => format!("it has {}", crate::toml_read::list(&names, "and")),
     };
     Error::usage(format!("the inventory has no node `{name}`"), hint)
+}
+
+/// The control planes that may be asked, in the inventory's order.
+pub fn control_planes(global: &Global, inventory: &Inventory) -> Result<Vec<NodeName>, Error> {
+    let wanted = |n: &&NodeName| global.on.is_empty() || global.on.contains(n);
+    let nodes: Vec<NodeName> =
+        inventory.control_planes().map(|n| &n.name).filter(wanted).cloned().collect();
+    if nodes.is_empty() {
+        return Err(Error::usage(
+            "none of the nodes is a control plane",
+            "only those can be asked: leave --on out, or name one of them",
+        ));
+    }
+    Ok(nodes)
+}
+
+/// Where snapshots are kept, and for whom.
+pub fn snapshots(inventory: &Inventory, dir: &StateDir, clock: Clock) -> Result<Store, Error> {
+    let snapshots = dir.make(dir.snapshots())?;
+    Ok(Store::new(inventory, snapshots, clock))
 }
 
 /// The machines behind an inventory, and the runtime to drive them.
@@ -155,7 +176,7 @@ fn real(global: &Global, loaded: &Loaded) -> Result<Fleet, Error> {
     Ok(Fleet { runtime, connector, clock, sim: None, hurried: false, supply })
 }
 
-fn user_and_home() -> (Option<nix::unistd::User>, Option<PathBuf>) {
+pub fn user_and_home() -> (Option<nix::unistd::User>, Option<PathBuf>) {
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
     let home =
         user.as_ref().map(|u| u.dir.clone()).or_else(|| Some(std::env::var_os("HOME")?.into()));
@@ -170,7 +191,7 @@ pub fn releases(loaded: &Loaded) -> Releases {
         Some(dir) => beside(&loaded.path, dir, home.as_deref()),
         None => cache(home.as_deref()).join("slipway/releases"),
     };
-    let store = Store::at(dir);
+    let store = artifacts::Store::at(dir);
     let fetcher = asked
         .download
         .then(|| Fetcher::new(store.clone(), asked.mirror.clone()).pinned(&asked.digests));
@@ -183,7 +204,7 @@ pub fn bundled(bundle: &Path) -> Result<Releases, Error> {
     let unpacked = bundle::unpack(bundle, &cache(home.as_deref()).join("slipway/bundles"))
         .map_err(|failure| Error::failures(vec![failure], None))?;
     Ok(Releases {
-        store: Store::at(unpacked.releases),
+        store: artifacts::Store::at(unpacked.releases),
         fetcher: None,
         bundle: Some(bundle.to_path_buf()),
     })

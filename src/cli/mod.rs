@@ -9,9 +9,11 @@ mod change;
 mod context;
 mod dismiss;
 mod doctor;
+mod etcd;
 mod exit;
 mod gitops;
 mod secrets;
+mod kubeconfig;
 mod ledger;
 mod output;
 mod playbook;
@@ -48,6 +50,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
         Verb::Reset(args) => change::reset(&global, &args),
         Verb::Status => status::status(&global),
         Verb::Doctor => doctor::doctor(&global),
+        Verb::Etcd(args) => etcd::etcd(&global, &args),
+        Verb::Kubeconfig(args) => kubeconfig::kubeconfig(&global, &args),
         Verb::Bundle(args) => bundle::bundle(&global, &args),
         Verb::Ledger(args) => ledger::ledger(&global, &args),
         Verb::Playbook(args) => playbook::playbook(&global, &args),

@@ -12,6 +12,7 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::{
+    keep::{Keeper, keep},
     outputs::Outputs,
     prepare::{Sessions, result_of},
     recorder::Recorder,
@@ -34,9 +35,6 @@ use crate::{
     transport::Parcel,
 };
 
-/// Keeps a snapshot away from the nodes, and says under which name.
-pub type KeepSnapshot =
-    Arc<dyn Fn(&NodeName, &SnapshotInfo) -> Result<String, Failure> + Send + Sync>;
 /// Reads a secret of the operator's from where the inventory says.
 pub type ReadSecret =
     Arc<dyn Fn(Source) -> BoxFuture<'static, Result<Sealed, Failure>> + Send + Sync>;
@@ -52,7 +50,7 @@ pub struct Job {
     pub clock: Clock,
     pub recorder: Recorder,
     pub sessions: Sessions,
-    pub keep_snapshot: KeepSnapshot,
+    pub keeper: Arc<dyn Keeper>,
     pub hide: Hide,
     pub read_secret: ReadSecret,
     /// Release files that ops need on their nodes.
@@ -308,6 +306,38 @@ impl Driver {
         session.bring(parcels, self.cancel.subscribe(), &sent).await
     }
 
+    /// What a request ended with that was for a snapshot. False when it was cancelled meanwhile.
+    async fn keep(
+        &self,
+        session: &mut Session,
+        segment: Segment,
+        snapshot: Option<SnapshotInfo>,
+    ) -> Result<bool, Failure> {
+        if !matches!(self.planned(segment, segment.to - 1).op, Op::Snapshot(_)) {
+            return Ok(true);
+        }
+        let guards = "the change to etcd that it guards was not begun";
+        let Some(snapshot) = snapshot else {
+            let failure = Failure::new("keep an etcd snapshot", "none came");
+            return Err(failure.left(guards).hint("run the same command again"));
+        };
+        let cancel = self.cancel.subscribe();
+        let kept = keep(session, &*self.job.keeper, &snapshot, cancel).await;
+        let Some(kept) = kept.map_err(|failure| failure.left(guards))? else { return Ok(false) };
+        let (recorder, node) = (&self.job.recorder, session.node.clone());
+        recorder.emit(Event::SnapshotTaken {
+            node: node.clone(),
+            file: kept.file,
+            sha256: snapshot.sha256,
+            revision: snapshot.revision,
+        });
+        if let Some((text, hint)) = kept.note {
+            let (level, hint) = (Level::Warning, Some(hint));
+            recorder.emit(Event::Note { level, node: None, text, hint });
+        }
+        Ok(true)
+    }
+
     async fn segment(&self, segment: Segment, reached: &AtomicU32) -> Result<Ending, Failure> {
         let phase = self.plan.phases[segment.phase].name.clone();
         let lane = self.plan.phases[segment.phase].lanes[segment.lane].node.clone();
@@ -361,13 +391,14 @@ impl Driver {
             confirming.abort();
         }
         let end = end?;
-        if let Some(failure) = heard.trouble {
-            return Err(failure);
+        let (failed, snapshot) = (heard.failed, heard.snapshot);
+        if end == RequestEnd::Done && !self.keep(&mut session, segment, snapshot).await? {
+            return Ok(Ending::Cancelled);
         }
         Ok(match end {
             RequestEnd::Done => Ending::Done,
             RequestEnd::Cancelled => Ending::Cancelled,
-            RequestEnd::Failed => match heard.failed {
+            RequestEnd::Failed => match failed {
                 Some((at, failure, may_retry)) => {
                     Ending::Failed { at, failure: Box::new(failure), may_retry }
                 }
@@ -401,13 +432,13 @@ struct Heard<'a> {
     /// Ops whose outcome was told already: an agent that was restarted tells them again.
     told: std::collections::BTreeSet<u32>,
     failed: Option<(usize, Failure, bool)>,
-    /// Something here, not on the node, went wrong.
-    trouble: Option<Failure>,
+    /// Taken, and waiting on the node to be fetched.
+    snapshot: Option<SnapshotInfo>,
 }
 
 impl<'a> Heard<'a> {
     fn new(driver: &'a Driver, segment: Segment, lane: &'a NodeName) -> Self {
-        Self { driver, segment, lane, told: Default::default(), failed: None, trouble: None }
+        Self { driver, segment, lane, told: Default::default(), failed: None, snapshot: None }
     }
 
     fn told(&mut self, told: Told) {
@@ -422,7 +453,7 @@ impl<'a> Heard<'a> {
             Told::Event(AgentEvent::Started { op }) if !self.told.contains(&op) => {
                 recorder.emit(Event::OpStarted { op: self.op_ref(op) });
             }
-            Told::Event(AgentEvent::Output { output, .. }) => self.output(&node, &output),
+            Told::Event(AgentEvent::Output { output, .. }) => self.output(&output),
             Told::Event(AgentEvent::Finished { op, outcome, elapsed_ms }) => {
                 if self.told.insert(op) {
                     self.finished(op, outcome, elapsed_ms);
@@ -470,7 +501,7 @@ impl<'a> Heard<'a> {
         self.driver.job.recorder.emit(Event::OpFinished { op: op_ref, result, elapsed_ms });
     }
 
-    fn output(&mut self, node: &NodeName, output: &Output) {
+    fn output(&mut self, output: &Output) {
         for secret in Outputs::secrets(output) {
             (self.driver.job.hide)(secret);
         }
@@ -483,15 +514,7 @@ impl<'a> Heard<'a> {
                     etcd_cluster_id: Some(etcd_cluster_id.clone()),
                 });
             }
-            Output::Snapshot(snapshot) => match (self.driver.job.keep_snapshot)(node, snapshot) {
-                Ok(file) => drop(recorder.emit(Event::SnapshotTaken {
-                    node: node.clone(),
-                    file,
-                    sha256: snapshot.sha256.clone(),
-                    revision: snapshot.revision,
-                })),
-                Err(failure) => self.trouble = Some(failure),
-            },
+            Output::Snapshot(snapshot) => self.snapshot = Some(snapshot.clone()),
             Output::HandedOff { repo, commit, applications } => {
                 recorder.emit(Event::HandedOff {
                     repo: repo.clone(),
@@ -499,7 +522,10 @@ impl<'a> Heard<'a> {
                     applications: applications.clone(),
                 });
             }
-            Output::Join(_) | Output::EncryptionConfig(_) => {}
+            Output::Join(_)
+            | Output::EncryptionConfig(_)
+            | Output::UserCertificate(_)
+            | Output::Etcd(_) => {}
         }
     }
 }

@@ -6,13 +6,16 @@
 
 mod dismiss;
 pub mod drive;
+pub mod keep;
 pub mod outputs;
 pub mod prepare;
 pub mod recorder;
 pub mod scheduler;
+mod served;
 pub mod session;
 
 pub use dismiss::dismiss;
 pub use drive::{Job, Run, run};
 pub use prepare::{Prepared, Purpose, observe, prepare};
 pub use recorder::Recorder;
+pub use served::served;

@@ -24,6 +24,8 @@ impl Outputs {
             Output::EncryptionConfig(config) => self.encryption = Some(config.clone()),
             // These are told as events; nobody waits for them.
             Output::Snapshot(_) | Output::Identity { .. } | Output::HandedOff { .. } => {}
+            // Asked for by a person, not by a run.
+            Output::UserCertificate(_) | Output::Etcd(_) => {}
         }
     }
 
@@ -66,7 +68,11 @@ impl Outputs {
                 .map(Sealed::reveal)
                 .collect(),
             Output::EncryptionConfig(config) => vec![config.reveal()],
-            Output::Snapshot(_) | Output::Identity { .. } | Output::HandedOff { .. } => Vec::new(),
+            Output::Snapshot(_)
+            | Output::Identity { .. }
+            | Output::HandedOff { .. }
+            | Output::UserCertificate(_)
+            | Output::Etcd(_) => Vec::new(),
         }
     }
 }

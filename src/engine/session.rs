@@ -14,6 +14,7 @@ use crate::{
     events::{Failure, RequestId},
     names::NodeName,
     news,
+    ops::{Op, Output},
     transport::{ConnectError, Connector, Parcel, Sent, Stream},
 };
 
@@ -62,8 +63,28 @@ impl Session {
 
     /// Asks one question. Reading and leases may be asked again on a new connection.
     pub async fn ask(&mut self, question: &ToAgent) -> Result<FromAgent, Failure> {
+        self.ask_within(question, ANSWER_MS).await
+    }
+
+    /// What an op makes that needs no lease.
+    pub async fn serve(&mut self, op: &Op) -> Result<Output, Failure> {
+        let within_ms = u64::from(op.nature().timeout_s) * 1000 + ANSWER_MS;
+        match self.ask_within(&ToAgent::Serve { op: op.clone() }, within_ms).await? {
+            FromAgent::Served(output) => Ok(output),
+            _ => {
+                let failure = Failure::new(op.title(), "the agent answered something else");
+                Err(failure.on(&self.node))
+            }
+        }
+    }
+
+    async fn ask_within(
+        &mut self,
+        question: &ToAgent,
+        within_ms: u64,
+    ) -> Result<FromAgent, Failure> {
         for last in [false, true] {
-            let answer = self.exchange(question).await;
+            let answer = self.exchange(question, within_ms).await;
             match answer {
                 Ok(FromAgent::Sorry(failure)) => return Err(failure.on(&self.node)),
                 Ok(answer) => return Ok(answer),
@@ -76,11 +97,15 @@ impl Session {
         unreachable!("the second answer is returned")
     }
 
-    async fn exchange(&mut self, question: &ToAgent) -> Result<FromAgent, FrameError> {
+    async fn exchange(
+        &mut self,
+        question: &ToAgent,
+        within_ms: u64,
+    ) -> Result<FromAgent, FrameError> {
         let clock = self.clock;
         let Some(wire) = &mut self.wire else { return Err(FrameError::Closed) };
         wire.send(encode(question)?).await?;
-        match clock.within(ANSWER_MS, next(wire)).await {
+        match clock.within(within_ms, next(wire)).await {
             Some(answer) => answer,
             None => {
                 self.wire = None;
@@ -92,7 +117,7 @@ impl Session {
     /// Asks once, on the connection there is: for what is only polite.
     pub async fn mention(&mut self, question: &ToAgent) {
         let clock = self.clock;
-        let _ = clock.within(MENTION_MS, self.exchange(question)).await;
+        let _ = clock.within(MENTION_MS, self.exchange(question, ANSWER_MS)).await;
     }
 
     /// Dials until the node is back, or has been away for too long.
@@ -155,6 +180,72 @@ impl Session {
             wait_ms = (wait_ms * 2).min(LONGEST_WAIT_MS);
         }
         unreachable!("the last try returns")
+    }
+
+    /// Takes a file off the node, on connections of its own; it goes on where one broke off. False
+    /// when that was cancelled.
+    pub async fn fetch(
+        &mut self,
+        file: &str,
+        mut cancel: news::Receiver<bool>,
+        take: &mut (dyn FnMut(&[u8]) -> Result<(), Failure> + Send),
+    ) -> Result<bool, Failure> {
+        let (mut from, mut losses, mut wait_ms) = (0, 0, FIRST_WAIT_MS);
+        loop {
+            let before = from;
+            let fetched = tokio::select! {
+                biased;
+                () = wanted(&mut cancel) => return Ok(false),
+                fetched = self.fetch_once(file, &mut from, take) => fetched,
+            };
+            match fetched {
+                Ok(()) => return Ok(true),
+                Err(error) if !error.passing => return Err(*error.failure),
+                Err(_) if from > before => (losses, wait_ms) = (1, FIRST_WAIT_MS),
+                Err(error) if losses == MOST_LOSSES => return Err(*error.failure),
+                Err(_) => losses += 1,
+            }
+            self.clock.sleep_ms(wait_ms).await;
+            wait_ms = (wait_ms * 2).min(LONGEST_WAIT_MS);
+        }
+    }
+
+    async fn fetch_once(
+        &mut self,
+        file: &str,
+        from: &mut u64,
+        take: &mut (dyn FnMut(&[u8]) -> Result<(), Failure> + Send),
+    ) -> Result<(), ConnectError> {
+        let node = self.node.clone();
+        let over = |failure: Failure, passing| ConnectError {
+            failure: Box::new(failure.on(&node)),
+            passing,
+        };
+        let broke = |error: FrameError| {
+            over(Failure::new(format!("fetch {file}"), error.to_string()), true)
+        };
+        let (mut wire, welcome) = dial(&*self.connector, &self.node, &self.clock).await?;
+        if welcome.machine_id != self.welcome.machine_id {
+            let failure = Failure::new(format!("fetch {file}"), "another machine answers");
+            return Err(over(failure.refused(crate::events::Refusal::Identity), false));
+        }
+        let question = ToAgent::Fetch { file: file.into(), from: *from };
+        wire.send(encode(&question).map_err(broke)?).await.map_err(|e| broke(e.into()))?;
+        loop {
+            let answer = self.clock.within(ANSWER_MS, next(&mut wire)).await;
+            match answer.unwrap_or(Err(FrameError::Closed)).map_err(broke)? {
+                FromAgent::Part { bytes } if bytes.is_empty() => return Ok(()),
+                FromAgent::Part { bytes } => {
+                    take(&bytes).map_err(|failure| over(failure, false))?;
+                    *from += bytes.len() as u64;
+                }
+                FromAgent::Sorry(failure) => return Err(over(failure, false)),
+                _ => {
+                    let why = "the agent answered something else";
+                    return Err(over(Failure::new(format!("fetch {file}"), why), false));
+                }
+            }
+        }
     }
 
     /// Sends a request and follows it to its end, whatever happens to the connection.

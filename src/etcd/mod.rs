@@ -3,6 +3,8 @@
 //!
 //! Must not know what is decided from it.
 
+pub mod report;
+pub mod sum;
 pub mod wal;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -37,6 +39,10 @@ pub struct Status {
     pub learner: bool,
     pub revision: u64,
     pub db_bytes: u64,
+    /// Without the room that deleted keys have left in it.
+    pub used_bytes: u64,
+    /// What the member itself finds wrong.
+    pub errors: Vec<String>,
 }
 
 /// The gateway writes 64-bit numbers as strings, and leaves out those that are zero.
@@ -84,11 +90,26 @@ impl Etcd {
             learner: said["isLearner"].as_bool().unwrap_or(false),
             revision: number(&said["header"]["revision"]),
             db_bytes: number(&said["dbSize"]),
+            used_bytes: number(&said["dbSizeInUse"]),
+            errors: {
+                let errors = said["errors"].as_array().into_iter().flatten();
+                errors.filter_map(|e| e.as_str()).map(str::to_string).collect()
+            },
         })
     }
 
     pub async fn members(&self) -> Answer<Vec<EtcdMember>> {
-        let said = self.call("cluster/member/list", json!({ "linearizable": true })).await?;
+        self.listed(true).await
+    }
+
+    /// As this member has it, which need not be the newest: also where there is no quorum.
+    pub async fn members_here(&self) -> Answer<Vec<EtcdMember>> {
+        self.listed(false).await
+    }
+
+    async fn listed(&self, linearizable: bool) -> Answer<Vec<EtcdMember>> {
+        let asked = json!({ "linearizable": linearizable });
+        let said = self.call("cluster/member/list", asked).await?;
         let hosts = |urls: &Value| urls.as_array().into_iter().flatten().filter_map(host).collect();
         let members = said["members"].as_array().into_iter().flatten();
         Ok(members

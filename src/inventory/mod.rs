@@ -3,6 +3,7 @@
 //! It knows nothing of what a cluster is like at the moment, and contacts nothing: whatever can be
 //! said against an inventory without touching a machine is said here, all at once.
 
+pub mod backup;
 mod check;
 mod gitops;
 pub mod kubeadm;
@@ -13,6 +14,7 @@ mod parity;
 mod parse;
 mod schema;
 
+pub use backup::Backup;
 pub use check::{Checked, check_for_bootstrap};
 pub use gitops::{GitAccess, Gitops, GitopsEngine, SecretFrom, TextFrom};
 pub use kubeadm::Kubeadm;

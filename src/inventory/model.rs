@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gitops, Kubeadm};
+use super::{Backup, Gitops, Kubeadm};
 use crate::names::{Cidr, HostKey, Mac, NodeName, Serial, Version};
 
 /// Which machines exist and what they should be.
@@ -34,6 +34,8 @@ pub struct Inventory {
     pub artifacts: Artifacts,
     #[serde(default)]
     pub kubeadm: Kubeadm,
+    #[serde(default)]
+    pub backup: Backup,
     #[serde(rename = "node")]
     pub nodes: Vec<Node>,
     /// Present only in an inventory of the simulated fleet.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Kubeadm,
+    Backup, Kubeadm,
     gitops::{defaults as git, *},
     model::{defaults, *},
 };
@@ -24,6 +24,7 @@ tables! {
         os_disk = OsDisk::default(),
         artifacts = Artifacts::default(),
         kubeadm = Kubeadm::default(),
+        backup = Backup::default(),
         nodes as "node",
         sim = None,
     }
@@ -35,6 +36,7 @@ tables! {
         endpoint,
     }
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
+    Backup { recipients = Vec::new() }
     Kubeadm { patches = BTreeMap::new() }
     Artifacts { dir = None, download = defaults::yes(), mirror = None, digests = BTreeMap::new() }
     Ssh { user = None, port = None, config = None }

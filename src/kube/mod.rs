@@ -5,9 +5,12 @@
 
 pub mod argocd;
 pub mod certificate;
+pub mod config;
 pub mod dns;
 pub mod objects;
 pub mod read;
+pub mod request;
+mod yaml;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 

@@ -33,6 +33,13 @@ pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
     all.iter().find(|c| c["type"] == kind)?["status"].as_str()
 }
 
+/// Why a request for a certificate is not signed, once that is so.
+pub fn refused(request: &Value) -> Option<&str> {
+    let all = request["status"]["conditions"].as_array()?;
+    let condition = all.iter().find(|c| c["type"] == "Denied" || c["type"] == "Failed")?;
+    Some(condition["message"].as_str().unwrap_or("it does not say why"))
+}
+
 pub fn internal_ip(node: &Value) -> Option<Ipv4Addr> {
     let all = node["status"]["addresses"].as_array()?;
     let of = |a: &Value| a["address"].as_str()?.parse().ok();

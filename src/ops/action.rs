@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::sys::{JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind};
+use super::sys::{JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind, UserCertificate};
 use crate::{
+    etcd::report::EtcdReport,
     events::{Failure, Refusal},
     secret::Sealed,
 };
@@ -65,6 +66,8 @@ pub enum Output {
         commit: String,
         applications: Vec<String>,
     },
+    UserCertificate(UserCertificate),
+    Etcd(EtcdReport),
 }
 
 /// Why an op could not do its work.
@@ -137,6 +140,9 @@ pub struct Nature {
     pub wants_confirmation: bool,
     /// Makes something fresh for a later op and holds only in memory: done anew each time.
     pub serves: bool,
+    /// Changes nothing that a run rests on, and so may be asked for by itself, without the lease and
+    /// while somebody else is at work.
+    pub unleased: bool,
     pub timeout_s: u32,
 }
 
@@ -148,12 +154,15 @@ impl Nature {
         touch: Touch::Nothing,
         wants_confirmation: false,
         serves: false,
+        unleased: false,
         timeout_s: 120,
     };
     /// Checks wait for things to settle, so they have longer.
     pub const CHECK: Nature = Nature { check: true, timeout_s: 300, ..Nature::CHANGE };
     /// Serves a later op: a token, a gate's snapshot.
     pub const SERVES: Nature = Nature { serves: true, ..Nature::CHANGE };
+    /// Serves a person.
+    pub const ANSWERS: Nature = Nature { unleased: true, ..Nature::SERVES };
     /// One that must not simply be tried again.
     pub const ONCE: Nature = Nature { retry: false, timeout_s: 600, ..Nature::CHANGE };
 }

@@ -116,7 +116,17 @@ impl EtcdGate {
     }
 }
 
-/// A verified snapshot that leaves the node before a change to etcd.
+/// Where a snapshot waits to be fetched.
+pub const OUTGOING: &str = "/var/lib/slipway/outgoing";
+
+/// A file there, by its name; None for what is no such name.
+pub fn outgoing(name: &str) -> Option<String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+    let fits = name.starts_with("etcd-") && name.len() < 100 && name.bytes().all(plain);
+    fits.then(|| format!("{OUTGOING}/{name}"))
+}
+
+/// A verified snapshot that leaves the node before a change to etcd, or because somebody wants it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {}
 
@@ -127,7 +137,7 @@ impl Action for Snapshot {
     }
 
     fn nature(&self) -> Nature {
-        Nature { timeout_s: 300, ..Nature::SERVES }
+        Nature { timeout_s: 900, ..Nature::ANSWERS }
     }
 
     async fn observe(&self, _sys: &dyn Sys) -> OpResult<Observed> {
@@ -136,6 +146,29 @@ impl Action for Snapshot {
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         Ok(Some(Output::Snapshot(sys.snapshot().await?)))
+    }
+}
+
+/// etcd at a glance, for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EtcdStatus {}
+
+#[async_trait]
+impl Action for EtcdStatus {
+    fn title(&self) -> String {
+        "etcd status".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::ANSWERS
+    }
+
+    async fn observe(&self, _sys: &dyn Sys) -> OpResult<Observed> {
+        Ok(Observed::Differs(vec![Diff::say("ask etcd how it is")]))
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        Ok(Some(Output::Etcd(sys.etcd().await?)))
     }
 }
 

@@ -286,7 +286,7 @@ impl Action for Join {
     }
 }
 
-const ENCRYPTION: &str = "/etc/kubernetes/slipway/encryption.yaml";
+pub const ENCRYPTION: &str = "/etc/kubernetes/slipway/encryption.yaml";
 
 /// The key that encrypts Secrets at rest: made once, on the first control plane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

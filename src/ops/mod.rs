@@ -3,6 +3,7 @@
 //! An op carries everything it needs (it is sent to the node), rechecks what it was decided from,
 //! and works through [`sys::Sys`] only. Must not know the inventory, the plan, or who asked.
 
+pub mod access;
 pub mod accounts;
 pub mod action;
 pub mod checks;
@@ -109,6 +110,8 @@ ops! {
     CertificatesFresh(checks::CertificatesFresh),
     ClusterWhole(checks::ClusterWhole),
     DnsAnswers(checks::DnsAnswers),
+    MintUser(access::MintUser),
+    EtcdStatus(etcd::EtcdStatus),
 }
 
 impl Op {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::repository::{Kustomization, Repository};
 use crate::{
+    etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
     kube::argocd::Application,
     names::{NodeName, Serial, Version},
@@ -94,6 +95,8 @@ pub struct DirState {
 #[async_trait]
 pub trait Files: Send + Sync {
     async fn read(&self, path: &str) -> SysResult<Option<FileState>>;
+    /// At most so many bytes of a file, from a place in it; None where there is no file.
+    async fn read_part(&self, path: &str, from: u64, most: usize) -> SysResult<Option<Vec<u8>>>;
     /// Parents are made as needed, with mode 0755.
     async fn write_as(&self, path: &str, content: &[u8], access: &Access) -> SysResult<()>;
     async fn write(&self, path: &str, content: &[u8], mode: u32) -> SysResult<()> {
@@ -438,7 +441,11 @@ pub trait Cluster: Send + Sync {
     async fn delete_node(&self, node: &NodeName) -> SysResult<()>;
     async fn remove_member(&self, id: &str) -> SysResult<()>;
     async fn promote_member(&self, id: &str) -> SysResult<()>;
-    /// A snapshot, hashed and verified on the node.
+    /// etcd as it is, asked through this control plane's member; also where there is no quorum.
+    async fn etcd(&self) -> SysResult<EtcdReport>;
+    /// Has a request for a client certificate (PEM) signed by the cluster.
+    async fn sign_user(&self, request: &str, valid_s: u32) -> SysResult<UserCertificate>;
+    /// A snapshot, hashed and verified on the node, where it lies until it is fetched.
     async fn snapshot(&self) -> SysResult<SnapshotInfo>;
     async fn install_addon(&self, name: &str, version: &str, manifest: &str) -> SysResult<()>;
     /// Notes down that an add-on is there, in this version.
@@ -468,12 +475,32 @@ pub trait Cluster: Send + Sync {
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>>;
 }
 
+/// A snapshot, and with it what a cluster cannot be restored without.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotInfo {
     pub revision: u64,
     pub sha256: String,
-    #[serde(with = "serde_bytes")]
-    pub bytes: Vec<u8>,
+    pub bytes: u64,
+    /// Its name among what waits to be fetched.
+    pub file: String,
+    pub keys: Vec<KeyFile>,
+}
+
+/// A file of the PKI, or the key that encrypts Secrets at rest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyFile {
+    /// `pki/ca.key`
+    pub name: String,
+    /// In base64.
+    pub content: Sealed,
+}
+
+/// A client certificate, and the CA that its servers are known by; PEM. No key: that never was here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserCertificate {
+    pub certificate: String,
+    pub ca: String,
+    pub ends_ms: u64,
 }
 
 /// A moment in an op's life, told to the node so that a crash can be tried there.

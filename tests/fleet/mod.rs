@@ -11,11 +11,18 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 use slipway::{
     clock::Clock,
     conduct::{self, Means, Order, Outcome},
-    engine::Recorder,
-    events::{Event, RunResult, Stamped},
+    engine::{
+        Recorder,
+        keep::{Keeper, Keeping, Kept},
+    },
+    etcd::sum::Sum,
+    events::{Event, Failure, RunResult, Stamped},
     inventory::{self, Inventory},
     names::NodeName,
-    ops::fake::{World, WorldCell},
+    ops::{
+        fake::{World, WorldCell},
+        sys::SnapshotInfo,
+    },
     plan::{Plan, Scope},
     playbook::{self, Playbooks},
     secret::Sealed,
@@ -77,6 +84,33 @@ pub struct Fleet {
     pub events: Arc<Mutex<Vec<Stamped>>>,
     rng: StdRng,
     runs: u32,
+}
+
+/// Takes snapshots as they come, if they are whole.
+struct Shelf;
+
+struct Taken {
+    sum: Sum,
+    promised: String,
+}
+
+impl Keeper for Shelf {
+    fn begin(&self, _: &NodeName, snapshot: &SnapshotInfo) -> Result<Box<dyn Keeping>, Failure> {
+        assert!(!snapshot.keys.is_empty(), "a snapshot is nothing without its keys");
+        Ok(Box::new(Taken { sum: Sum::default(), promised: snapshot.sha256.clone() }))
+    }
+}
+
+impl Keeping for Taken {
+    fn part(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.sum.update(bytes);
+        Ok(())
+    }
+
+    fn done(self: Box<Self>) -> Result<Kept, Failure> {
+        assert_eq!(self.sum.finish().unwrap(), self.promised);
+        Ok(Kept { file: "snapshot".into(), note: None })
+    }
 }
 
 /// What a verb came to; None when its controller was killed.
@@ -193,7 +227,7 @@ impl Fleet {
             clock,
             ledger,
             recorder,
-            keep_snapshot: Arc::new(|_, _| Ok("snapshot".into())),
+            keeper: Arc::new(Shelf),
             read_secret: Arc::new(|_| Box::pin(async { Ok(Sealed::new("secret")) })),
             hide: Arc::new(|_| {}),
             interrupts,

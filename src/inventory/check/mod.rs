@@ -4,6 +4,7 @@
 //! place in the text, and at the other place where two do not go together. What could not be
 //! decoded is not judged (see `toml_read::Context::hole`), so that one mistake is one error.
 
+mod backup;
 mod cluster;
 mod gitops;
 mod host;
@@ -63,6 +64,7 @@ pub(super) fn check(checked: &Checked, unread: &[(String, String)]) -> Diagnosti
     host::check(inventory, unread, &mut f);
     os_disk::check(inventory, &mut f);
     kubeadm::check(inventory, &mut f);
+    backup::check(inventory, &mut f);
     sim::check(inventory, &mut f);
     let mut found = checked.document.errors.clone();
     found.append(&mut f.found);

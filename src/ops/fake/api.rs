@@ -3,18 +3,29 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
-use super::{FakeSys, cluster::FakeAddon};
+use super::{
+    FakeSys, Machine,
+    cluster::{FakeAddon, FakeMember},
+};
 use crate::{
+    etcd::report::{EtcdReport, MemberReport, MemberSays},
     facts::ApiFacts,
     kube::argocd::Application,
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
+        etcd::OUTGOING,
+        kubeadm::ENCRYPTION,
         repository::{Kustomization, Repository},
-        sys::{Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult},
+        sys::{
+            Access, Cluster, Installed, KeyFile, Plane, SnapshotInfo, SysError, SysResult,
+            UserCertificate,
+        },
     },
+    secret::Sealed,
 };
 
 const ROOT: &str = "root-application";
@@ -25,6 +36,11 @@ fn commit(repository: &Repository) -> String {
 
 /// How long an add-on takes to become ready, and an application to become healthy.
 const READY_MS: u64 = 12_000;
+
+/// PEM that says what it is, to whoever decodes it.
+fn simulated(label: &str, says: &str) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(says))
+}
 
 fn no_node(node: &NodeName) -> SysError {
     SysError::other(format!("nodes \"{node}\" not found"))
@@ -113,12 +129,83 @@ impl Cluster for FakeSys {
         .await
     }
 
+    async fn etcd(&self) -> SysResult<EtcdReport> {
+        let now_ms = self.cell.now_ms();
+        let report = self.look(|m, world| {
+            let cluster = world.cluster_of(m)?;
+            let runs = |member: &FakeMember| cluster.member_runs(member, world, now_ms);
+            // Who does not run itself cannot be asked.
+            cluster.members.iter().find(|m| m.node == self.node).filter(|m| runs(m))?;
+            let quorum = cluster.has_quorum(world, now_ms);
+            let leader = cluster.members.iter().find(|m| quorum && !m.learner && runs(m));
+            let address = |m: &Machine| {
+                let first = m.ram.addresses.values().flatten().next();
+                first.map(|(address, _)| address.to_string()).unwrap_or_default()
+            };
+            let report = |member: &FakeMember| MemberReport {
+                id: member.id.clone(),
+                name: member.node.to_string(),
+                address: world.machines.get(&member.node).map(address).unwrap_or_default(),
+                learner: member.learner,
+                says: runs(member).then(|| MemberSays {
+                    version: "3.6.8".into(),
+                    db_bytes: 20 << 20,
+                    used_bytes: 12 << 20,
+                    revision: cluster.revision,
+                    leader: leader.map(|l| l.id.clone()),
+                    hash: (!member.learner).then_some(cluster.revision),
+                    errors: Vec::new(),
+                }),
+            };
+            Some(EtcdReport {
+                cluster_id: cluster.id.clone(),
+                members: cluster.members.iter().map(report).collect(),
+                revision: cluster.revision,
+                alarms: Vec::new(),
+                unknown: if quorum { Vec::new() } else { vec!["alarms".into()] },
+            })
+        });
+        report.await.ok_or_else(|| SysError::passing("etcd does not answer here"))
+    }
+
+    async fn sign_user(&self, request: &str, valid_s: u32) -> SysResult<UserCertificate> {
+        let ends_ms = self.cell.now_ms() + u64::from(valid_s) * 1000;
+        let ca = self.cluster_act("sign-user", 400, |cluster, _| Ok(cluster.ca.clone())).await?;
+        let asked = hex(&Sha256::digest(request));
+        Ok(UserCertificate {
+            certificate: simulated("CERTIFICATE", &format!("SIMULATED: what {asked} asked for")),
+            ca: simulated("CERTIFICATE", &format!("SIMULATED: the CA {ca}")),
+            ends_ms,
+        })
+    }
+
     async fn snapshot(&self) -> SysResult<SnapshotInfo> {
-        let revision =
-            self.cluster_act("snapshot", 1_500, |cluster, _| Ok(cluster.revision)).await?;
-        let bytes = format!("simulated etcd snapshot at revision {revision}\n").into_bytes();
-        let sha256 = hex(&Sha256::digest(&bytes));
-        Ok(SnapshotInfo { revision, sha256, bytes })
+        self.act("snapshot", 1_500, |world, node, now_ms| {
+            let cluster = world.answering(node, now_ms);
+            let cluster = cluster.ok_or_else(|| SysError::passing("etcd does not answer here"))?;
+            let (revision, ca) = (cluster.revision, cluster.ca.clone());
+            cluster.acknowledge();
+            let mut bytes = format!("SIMULATED: etcd at revision {revision}\n").into_bytes();
+            bytes.resize(512, b'\n');
+            bytes.extend(Sha256::digest(&bytes));
+            let file = format!("etcd-r{revision}.db");
+            let machine = world.machine(node);
+            let path = format!("{OUTGOING}/{file}");
+            machine.write(&path, &bytes, &Access::mode(0o600), now_ms);
+            let key = |name: &str, text: String| KeyFile {
+                name: name.into(),
+                content: Sealed::new(STANDARD.encode(text)),
+            };
+            let says = format!("SIMULATED: the CA {ca}");
+            let mut keys = vec![
+                key("pki/ca.crt", simulated("CERTIFICATE", &says)),
+                key("pki/ca.key", simulated("PRIVATE KEY", &says)),
+            ];
+            keys.extend(machine.text(ENCRYPTION).map(|text| key("encryption.yaml", text)));
+            let sha256 = hex(&Sha256::digest(&bytes));
+            Ok(SnapshotInfo { revision, sha256, bytes: bytes.len() as u64, file, keys })
+        })
+        .await
     }
 
     async fn install_addon(&self, name: &str, version: &str, _manifest: &str) -> SysResult<()> {

@@ -34,6 +34,14 @@ impl Files for FakeSys {
             .await)
     }
 
+    async fn read_part(&self, path: &str, from: u64, most: usize) -> SysResult<Option<Vec<u8>>> {
+        let part = |content: &Vec<u8>| {
+            let from = usize::try_from(from).unwrap_or(usize::MAX);
+            content.iter().skip(from).take(most).copied().collect()
+        };
+        Ok(self.look(|m, _| m.files.get(path).map(|f| part(&f.content))).await)
+    }
+
     async fn write_as(&self, path: &str, content: &[u8], access: &Access) -> SysResult<()> {
         self.act("write", 20, |world, node, now_ms| {
             world.machine(node).write(path, content, access, now_ms);

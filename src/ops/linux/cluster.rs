@@ -4,14 +4,15 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use async_trait::async_trait;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{Linux, git::Git, kube::PKI, not_yet};
 use crate::{
-    etcd::{EtcdMember, Status},
+    etcd::{
+        EtcdMember, Status,
+        report::{EtcdReport, MemberReport, MemberSays},
+    },
     facts::{ApiFacts, Member},
     https::{Https, Trouble},
     kube::{
@@ -19,11 +20,13 @@ use crate::{
         argocd::{self, Application},
         certificate, read,
     },
-    names::{NodeName, hex},
+    names::NodeName,
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
-        sys::{Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult, Time},
+        sys::{
+            Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
+        },
     },
 };
 
@@ -35,10 +38,6 @@ const PROBE: &str = "slipway-encryption-probe";
 /// How a Secret begins in etcd that was encrypted as `encryption.yaml` says.
 const ENCRYPTED: &[u8] = b"k8s:enc:secretbox:v1:";
 const HOSTS: &str = "/etc/hosts";
-/// More does not fit into a frame.
-const MOST_SNAPSHOT: usize = 15 << 20;
-/// etcd ends a snapshot with the SHA-256 of what came before.
-const SUM: usize = 32;
 
 /// Nobody answers, or nobody is allowed to ask yet: there is nothing to know.
 fn silence<T>(answer: Result<T, Trouble>) -> SysResult<Option<T>> {
@@ -105,13 +104,24 @@ impl Linux {
         let Some(revision) = voters.iter().map(|m| statuses[&m.id].revision).min() else {
             return true;
         };
-        let one = async |member: &&EtcdMember| {
-            let etcd = self.etcd_at(member.clients.first()?)?.ok()?;
-            etcd.hash(revision).await.ok()
-        };
-        let hashes: Vec<u64> =
-            join_all(voters.iter().map(one)).await.into_iter().flatten().collect();
+        let hashes = self.hashes(members, statuses, revision).await;
+        let hashes: Vec<&u64> = hashes.values().collect();
         hashes.windows(2).all(|pair| pair[0] == pair[1])
+    }
+
+    /// Of all keys up to a revision, by member.
+    async fn hashes(
+        &self,
+        members: &[EtcdMember],
+        statuses: &BTreeMap<String, Status>,
+        revision: u64,
+    ) -> BTreeMap<String, u64> {
+        let voters = members.iter().filter(|m| !m.learner && statuses.contains_key(&m.id));
+        let one = async |member: &EtcdMember| {
+            let etcd = self.etcd_at(member.clients.first()?)?.ok()?;
+            Some((member.id.clone(), etcd.hash(revision).await.ok()?))
+        };
+        join_all(voters.map(one)).await.into_iter().flatten().collect()
     }
 
     async fn gathered(&self, api: &Https) -> SysResult<Option<ApiFacts>> {
@@ -160,10 +170,7 @@ impl Linux {
             etcd_cluster_id: status.cluster.clone(),
             etcd_revision: status.revision,
             leader: status.leader.clone(),
-            alarms: alarms
-                .into_iter()
-                .map(|(of, alarm)| format!("{alarm} of member {of}"))
-                .collect(),
+            alarms: told(alarms),
             hashes_equal,
             certificates_end_ms: self.certificates_end_ms(),
             addons: silence(noted)?.flatten().map(|n| read::addons(&n)).unwrap_or_default(),
@@ -252,6 +259,11 @@ impl Linux {
         }
         troubles
     }
+}
+
+/// Alarms in words.
+fn told(alarms: Vec<(String, String)>) -> Vec<String> {
+    alarms.into_iter().map(|(of, alarm)| format!("{alarm} of member {of}")).collect()
 }
 
 fn member(
@@ -378,39 +390,47 @@ impl Cluster for Linux {
         }
     }
 
-    async fn snapshot(&self) -> SysResult<SnapshotInfo> {
+    async fn etcd(&self) -> SysResult<EtcdReport> {
         let etcd = self.own_etcd()?;
-        let revision = etcd.status().await?.revision;
-        let mut response = etcd.snapshot().await?;
-        let (mut bytes, mut line) = (Vec::new(), Vec::new());
-        let broken = |why: &str| SysError::passing(format!("the snapshot {why}"));
-        loop {
-            let chunk = response.chunk().await.map_err(|e| broken(&format!("broke off: {e}")))?;
-            let ended = chunk.is_none();
-            line.extend_from_slice(&chunk.unwrap_or_default());
-            while let Some(end) = line.iter().position(|b| *b == b'\n') {
-                let part: Vec<u8> = line.drain(..=end).collect();
-                take_part(&part, &mut bytes)?;
-            }
-            if ended {
-                take_part(&line, &mut bytes)?;
-                break;
-            }
-            if bytes.len() > MOST_SNAPSHOT {
-                return Err(SysError::other(format!(
-                    "the snapshot is larger than {} MB, which this build cannot carry",
-                    MOST_SNAPSHOT >> 20
-                )));
-            }
-        }
-        let Some(body) = bytes.len().checked_sub(SUM).filter(|n| n % 512 == 0) else {
-            return Err(broken("came without its checksum: it is cut off"));
+        let (mine, members) = (etcd.status().await?, etcd.members_here().await?);
+        let statuses = self.statuses(&members).await;
+        let revision = statuses.values().map(|s| s.revision).min().unwrap_or(mine.revision);
+        let hashes = self.hashes(&members, &statuses, revision).await;
+        // The list of alarms is asked of the quorum.
+        let (alarms, unknown) = match etcd.alarms().await {
+            Ok(alarms) => (alarms, Vec::new()),
+            Err(_) => (Vec::new(), vec!["alarms".to_string()]),
         };
-        if Sha256::digest(&bytes[..body]).as_slice() != &bytes[body..] {
-            return Err(broken("is not what its checksum says"));
-        }
-        let sha256 = hex(&Sha256::digest(&bytes));
-        Ok(SnapshotInfo { revision, sha256, bytes })
+        let report = |member: &EtcdMember| MemberReport {
+            id: member.id.clone(),
+            name: member.name.clone(),
+            address: member.peers.first().cloned().unwrap_or_default(),
+            learner: member.learner,
+            says: statuses.get(&member.id).map(|s| MemberSays {
+                version: s.version.clone(),
+                db_bytes: s.db_bytes,
+                used_bytes: s.used_bytes,
+                revision: s.revision,
+                leader: s.leader.clone(),
+                hash: hashes.get(&member.id).copied(),
+                errors: s.errors.clone(),
+            }),
+        };
+        Ok(EtcdReport {
+            cluster_id: mine.cluster,
+            members: members.iter().map(report).collect(),
+            revision,
+            alarms: told(alarms),
+            unknown,
+        })
+    }
+
+    async fn sign_user(&self, request: &str, valid_s: u32) -> SysResult<UserCertificate> {
+        self.signed(request, valid_s).await
+    }
+
+    async fn snapshot(&self) -> SysResult<SnapshotInfo> {
+        self.take_snapshot().await
     }
 
     async fn install_addon(&self, name: &str, version: &str, _: &str) -> SysResult<()> {
@@ -490,22 +510,4 @@ impl Cluster for Linux {
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>> {
         Ok(None)
     }
-}
-
-/// One line of the gateway's answer: a piece of the database.
-fn take_part(line: &[u8], bytes: &mut Vec<u8>) -> SysResult<()> {
-    if line.iter().all(u8::is_ascii_whitespace) {
-        return Ok(());
-    }
-    let part: Value = serde_json::from_slice(line)
-        .map_err(|e| SysError::passing(format!("the snapshot cannot be read: {e}")))?;
-    if let Some(why) = part["error"]["message"].as_str() {
-        return Err(SysError::passing(format!("etcd broke the snapshot off: {why}")));
-    }
-    let blob = part["result"]["blob"].as_str().unwrap_or_default();
-    let piece = STANDARD
-        .decode(blob)
-        .map_err(|e| SysError::passing(format!("the snapshot cannot be read: {e}")))?;
-    bytes.extend(piece);
-    Ok(())
 }

@@ -7,7 +7,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
@@ -250,6 +250,18 @@ impl Files for Linux {
             make().map_err(|e| failed("link", &real, &e))
         })
         .await
+    }
+
+    async fn read_part(&self, path: &str, from: u64, most: usize) -> SysResult<Option<Vec<u8>>> {
+        let real = self.path(path);
+        let mut bytes = Vec::with_capacity(most);
+        let mut read = || {
+            let mut file = File::open(&real)?;
+            file.seek(io::SeekFrom::Start(from))?;
+            file.take(most as u64).read_to_end(&mut bytes)
+        };
+        let found = none_if_absent(read()).map_err(|e| failed("read", &real, &e))?;
+        Ok(found.map(|_| bytes))
     }
 
     async fn list(&self, dir: &str) -> SysResult<Vec<String>> {

@@ -7,6 +7,7 @@
     reason = "this is where files are written and processes started on a node"
 )]
 
+mod access;
 mod artifacts;
 mod clearing;
 mod cluster;
@@ -25,6 +26,7 @@ mod net;
 mod network;
 mod packages;
 mod partitions;
+mod snapshot;
 mod time;
 mod units;
 mod users;
