@@ -206,7 +206,7 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
             release(&prepared.sessions).await;
             return Outcome::Declined;
         }
-        fetched = supply::fetch(missing, &supply, tell) => fetched,
+        fetched = supply::fetch(missing, &supply, &tell) => fetched,
     };
     match fetched {
         Ok(fetched) => parcels.extend(fetched),

@@ -54,6 +54,9 @@ pub struct Releases {
 /// None for machines that need none.
 pub type Supply = Option<Releases>;
 
+/// Hears how far things are, in words.
+pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
+
 /// How many files come at the same time: more than that only makes each of them slower.
 const AT_ONCE: usize = 4;
 
@@ -129,7 +132,7 @@ pub async fn gather(plan: &Plan, supply: &Supply) -> Result<Gathered, Vec<Failur
 pub async fn obtain(
     wanted: BTreeSet<Wanted>,
     releases: &Releases,
-    tell: impl Fn(String),
+    tell: Say<'_>,
 ) -> Result<Parcels, Vec<Failure>> {
     let Gathered { mut parcels, missing } = gather_these(wanted, releases).await?;
     parcels.extend(fetch(missing, &Some(releases.clone()), tell).await?);
@@ -171,7 +174,7 @@ async fn gather_these(
 pub async fn fetch(
     missing: BTreeSet<Wanted>,
     supply: &Supply,
-    tell: impl Fn(String),
+    tell: Say<'_>,
 ) -> Result<Parcels, Vec<Failure>> {
     let Some(Releases { store, fetcher: Some(fetcher), .. }) = supply else {
         return Ok(Parcels::new());
@@ -179,10 +182,10 @@ pub async fn fetch(
     let turns = Semaphore::new(AT_ONCE);
     let one = async |wanted: Wanted| {
         let _turn = turns.acquire().await;
-        let told = |progress| tell(shown(&wanted, &progress));
+        let told = |progress: Progress| tell(shown(&wanted, &progress));
         match &wanted {
-            Wanted::Release(name, version) => fetcher.fetch(name, version, told).await?,
-            Wanted::Image(image) => fetcher.fetch_image(image, told).await?,
+            Wanted::Release(name, version) => fetcher.fetch(name, version, &told).await?,
+            Wanted::Image(image) => fetcher.fetch_image(image, &told).await?,
         }
         let store = store.clone();
         let read = tokio::task::spawn_blocking(move || read(&store, wanted)).await;
@@ -322,10 +325,10 @@ mod tests {
             bundle: Some("x.slipway".into()),
         };
         let wanted = BTreeSet::from([Wanted::Image("registry.k8s.io/pause:1".into())]);
-        let failures = obtain(wanted.clone(), &releases, |_| ()).await.unwrap_err();
+        let failures = obtain(wanted.clone(), &releases, &|_| ()).await.unwrap_err();
         assert!(failures[0].causes[0].contains("x.slipway does not have it"), "{}", failures[0]);
         let releases = Releases { bundle: None, ..releases };
-        let failures = obtain(wanted, &releases, |_| ()).await.unwrap_err();
+        let failures = obtain(wanted, &releases, &|_| ()).await.unwrap_err();
         assert!(failures[0].causes[0].contains("there is no image-registry.k8s.io_pause_1"));
     }
 }

@@ -22,6 +22,10 @@ pub struct Progress {
     pub done: bool,
 }
 
+/// Hears how far a download is. One type for everybody, or each listener would have a copy of the
+/// whole fetcher of its own in the binary.
+pub type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     pub(super) web: Web,
@@ -49,7 +53,7 @@ impl Fetcher {
         &self,
         name: &str,
         version: &Version,
-        tell: impl Fn(Progress),
+        tell: Tell<'_>,
     ) -> Result<(), Failure> {
         let what = format!("fetch {name} {version}");
         let Some(from) = self.address(name, version) else {
@@ -81,7 +85,7 @@ impl Fetcher {
             let have = fs::metadata(&part).map_or(0, |m| m.len());
             let file = Question { url: &from.url, from: have, ..Question::default() };
             let response = self.web.get(&what, file).await?;
-            self.web.body(&what, &from.url, response, (&part, have), &tell).await
+            self.web.body(&what, &from.url, response, (&part, have), tell).await
         };
         self.web.whole(&what, &from.url, (&part, &sum), once).await?;
         self.store

@@ -73,7 +73,7 @@ async fn fetch(does: &[(&str, Does)], part: Option<&[u8]>) -> Tried {
     let fetcher = hasty(fetcher);
     let told = Mutex::new(Vec::new());
     let version = "1.4.3".parse().unwrap();
-    let ended = fetcher.fetch("runc", &version, |p| told.lock().unwrap().push(p)).await;
+    let ended = fetcher.fetch("runc", &version, &|p| told.lock().unwrap().push(p)).await;
     Tried { dir, server, ended, told: told.into_inner().unwrap() }
 }
 
@@ -169,10 +169,10 @@ async fn what_may_pass_is_tried_again_and_in_the_end_told() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let fetcher = Fetcher::new(Store::at(dir.path()), Some(format!("http://{closed}")));
     let fetcher = hasty(fetcher);
-    let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), |_| ()).await.unwrap_err();
+    let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), &|_| ()).await.unwrap_err();
     assert!(error.causes[0].contains("cannot connect"), "{error}");
     let fetcher = Fetcher { mirror: Some("nonsense".into()), ..fetcher };
-    let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), |_| ()).await.unwrap_err();
+    let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), &|_| ()).await.unwrap_err();
     assert!(error.causes[0].contains("not an address"), "{error}");
 }
 
@@ -184,7 +184,7 @@ async fn two_runs_do_not_fetch_into_one_another() {
     let version: Version = "1.4.3".parse().unwrap();
     let run = async || {
         let fetcher = Fetcher::new(Store::at(dir.path()), Some(server.address.clone()));
-        fetcher.fetch("runc", &version, |_| ()).await
+        fetcher.fetch("runc", &version, &|_| ()).await
     };
     let (one, other) = futures::future::join(run(), run()).await;
     one.unwrap();

@@ -20,5 +20,5 @@ mod registry;
 mod oci;
 
 pub use compat::{Compat, Row, compat};
-pub use fetch::{Fetcher, Progress};
+pub use fetch::{Fetcher, Progress, Tell};
 pub use store::{Release, Store};

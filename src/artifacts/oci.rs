@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use super::{
-    fetch::{Fetcher, Progress},
+    fetch::{Fetcher, Progress, Tell},
     hashed::Hashed,
     manifest::{
         ACCEPT, Descriptor, Document, Manifest, for_our_nodes, index_of, other_platform, read,
@@ -65,7 +65,7 @@ impl Fetcher {
     }
 
     /// Puts an image into the store. `tell` hears how far it is.
-    pub async fn fetch_image(&self, image: &str, tell: impl Fn(Progress)) -> Result<(), Failure> {
+    pub async fn fetch_image(&self, image: &str, tell: Tell<'_>) -> Result<(), Failure> {
         let what = format!("fetch the image {image}");
         let name = image
             .parse::<ImageName>()
@@ -87,7 +87,7 @@ impl Fetcher {
         let made = async {
             // The run before us may have taken it away when it had done.
             fs::create_dir_all(&blobs).map_err(|e| unwritable(&what, &blobs, &e))?;
-            let bytes = self.blobs(&what, &registry, &chosen, &blobs, &tell).await?;
+            let bytes = self.blobs(&what, &registry, &chosen, &blobs, tell).await?;
             let config = fs::read(blobs.join(chosen.manifest.config.hex()));
             let config = config.map_err(|e| unwritable(&what, &blobs, &e))?;
             if let Some(other) = other_platform(&config) {
@@ -181,7 +181,7 @@ impl Fetcher {
         registry: &Registry<'_>,
         chosen: &Chosen,
         dir: &Path,
-        tell: &impl Fn(Progress),
+        tell: Tell<'_>,
     ) -> Result<u64, Failure> {
         let total = chosen.blobs().map(|d| d.size).sum();
         let turns = Semaphore::new(AT_ONCE);

@@ -129,7 +129,7 @@ async fn fetch_pinned(image: &Image, pin: Option<String>) -> Tried {
     let told = Mutex::new(Vec::new());
     let pins = pin.into_iter().map(|digest| (IMAGE.to_string(), digest)).collect();
     let fetcher = fetcher(dir.path(), &server).pinned(&pins);
-    let ended = fetcher.fetch_image(IMAGE, |p| told.lock().unwrap().push(p)).await;
+    let ended = fetcher.fetch_image(IMAGE, &|p| told.lock().unwrap().push(p)).await;
     Tried { dir, server, ended, told: told.into_inner().unwrap() }
 }
 
@@ -219,7 +219,7 @@ async fn what_broke_off_is_gone_on_with() {
     assert_eq!(tried.server.asked().iter().filter(|p| **p == path).count(), TRIES as usize);
     assert_eq!(tried.files().len(), 2, "what came of it, and the lock");
     let server = Image::new().server().await;
-    fetcher(tried.dir.path(), &server).fetch_image(IMAGE, |_| ()).await.unwrap();
+    fetcher(tried.dir.path(), &server).fetch_image(IMAGE, &|_| ()).await.unwrap();
     let mut asked = server.asked();
     asked.sort();
     assert_eq!(asked, [path, "v1.14.2".into()], "only what was missing");
@@ -268,7 +268,7 @@ async fn a_pinned_image_is_that_one_and_no_other() {
 async fn two_runs_do_not_fetch_into_one_another() {
     let dir = tempfile::tempdir().unwrap();
     let server = Image::new().server().await;
-    let run = async || fetcher(dir.path(), &server).fetch_image(IMAGE, |_| ()).await;
+    let run = async || fetcher(dir.path(), &server).fetch_image(IMAGE, &|_| ()).await;
     let (one, other) = futures::future::join(run(), run()).await;
     one.unwrap();
     other.unwrap();

@@ -18,7 +18,10 @@ use std::{
 
 use reqwest::{Client, Response, StatusCode, header};
 
-use super::{fetch::Progress, store::digest};
+use super::{
+    fetch::{Progress, Tell},
+    store::digest,
+};
 use crate::events::Failure;
 
 /// How often something is asked for, while what goes wrong may pass.
@@ -198,7 +201,7 @@ impl Web {
         url: &str,
         mut response: Response,
         (part, have): (&Path, u64),
-        tell: &impl Fn(Progress),
+        tell: Tell<'_>,
     ) -> Result<(), Stop> {
         let kind = response.headers().get(header::CONTENT_TYPE);
         if kind.and_then(|k| k.to_str().ok()).is_some_and(|k| k.starts_with("text/html")) {

@@ -43,7 +43,7 @@ fn create(global: &Global, to: &Path, packages: Option<&Path>) -> Result<Exit, E
     let wanted = supply::of_inventory(inventory);
     let releases = context::releases(&loaded);
     let parcels = runtime
-        .block_on(supply::obtain(wanted, &releases, say))
+        .block_on(supply::obtain(wanted, &releases, &say))
         .map_err(|failures| Error::failures(failures, Some(context::command_line())))?;
     let inputs = Inputs {
         cluster: inventory.cluster.name.to_string(),

@@ -33,9 +33,18 @@ pub async fn keep(
     snapshot: &SnapshotInfo,
     cancel: news::Receiver<bool>,
 ) -> Result<Option<Kept>, Failure> {
+    let boot = session.welcome.boot_id.clone();
     let kept = fetched(session, keeper, snapshot, cancel).await;
-    // One that stays goes with the next snapshot that is taken there.
-    session.mention(&ToAgent::Discard { file: snapshot.file.clone() }).await;
+    // One that stays goes with the next snapshot that is taken there. But a node that is silent now may
+    // have gone, and with it a member that the gate has counted on: nothing is done to another one.
+    let discard = ToAgent::Discard { file: snapshot.file.clone() };
+    let answered =
+        session.mention(&discard).await || (kept.is_ok() && session.ask(&discard).await.is_ok());
+    let kept = kept.and_then(|kept| match answered && session.welcome.boot_id == boot {
+        true => Ok(kept),
+        false => Err(Failure::new("keep an etcd snapshot", "its node was lost while it came")
+            .hint("run the same command again: it looks at etcd's members first")),
+    });
     kept.map_err(|mut failure| {
         failure.node.get_or_insert_with(|| session.node.clone());
         failure

@@ -115,9 +115,11 @@ impl Session {
     }
 
     /// Asks once, on the connection there is: for what is only polite.
-    pub async fn mention(&mut self, question: &ToAgent) {
+    /// Whether it was answered.
+    pub async fn mention(&mut self, question: &ToAgent) -> bool {
         let clock = self.clock;
-        let _ = clock.within(MENTION_MS, self.exchange(question, ANSWER_MS)).await;
+        let answer = clock.within(MENTION_MS, self.exchange(question, ANSWER_MS)).await;
+        matches!(answer, Some(Ok(_)))
     }
 
     /// Dials until the node is back, or has been away for too long.
@@ -228,6 +230,10 @@ impl Session {
         if welcome.machine_id != self.welcome.machine_id {
             let failure = Failure::new(format!("fetch {file}"), "another machine answers");
             return Err(over(failure.refused(crate::events::Refusal::Identity), false));
+        }
+        if welcome.boot_id != self.welcome.boot_id {
+            let failure = Failure::new(format!("fetch {file}"), "the node was restarted meanwhile");
+            return Err(over(failure.hint("run the same command again"), false));
         }
         let question = ToAgent::Fetch { file: file.into(), from: *from };
         wire.send(encode(&question).map_err(broke)?).await.map_err(|e| broke(e.into()))?;
