@@ -65,7 +65,7 @@ pub fn read(from: &mut impl Read, identity: &Identity) -> Result<FileKey, AgeErr
             let key: FileKey = key.ok_or(AgeError::NotForUs)?;
             let covered = text.len() - 1 - mac.len() - 1;
             let mac = BASE64.decode(mac).map_err(|_| AgeError::Damaged)?;
-            let made = hmac::verify(&authenticator(&key), text[..covered].as_bytes(), &mac);
+            let made = hmac::verify(&authenticator(&key), &text.as_bytes()[..covered], &mac);
             return made.map(|()| key).map_err(|_| AgeError::Damaged);
         }
         let words = head.strip_prefix("-> ").ok_or(AgeError::Damaged)?;

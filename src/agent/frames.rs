@@ -43,7 +43,7 @@ pub enum ToAgent {
     },
     /// Runs one op that needs no lease and leaves nothing behind. Answered by `Served`.
     Serve {
-        op: Op,
+        op: Box<Op>,
     },
     /// What waits to be fetched, from a place in it on. Answered by `Part` after `Part`, the last one
     /// empty.

@@ -43,6 +43,9 @@ pub struct Store {
     making: Mutex<()>,
 }
 
+/// A text and a hint.
+type Note = Option<(String, String)>;
+
 impl Store {
     pub fn new(inventory: &Inventory, snapshots: PathBuf, clock: Clock) -> Self {
         Self {
@@ -61,7 +64,7 @@ impl Store {
     }
 
     /// And what is to be said, where a key was made for it just now.
-    fn recipients(&self) -> Result<(Vec<Recipient>, Option<(String, String)>), Failure> {
+    fn recipients(&self) -> Result<(Vec<Recipient>, Note), Failure> {
         if self.recipients.is_empty() {
             let _one = self.making.lock();
             let (recipient, made) = identity::of(&self.snapshots)?;

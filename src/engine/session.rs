@@ -69,7 +69,7 @@ impl Session {
     /// What an op makes that needs no lease.
     pub async fn serve(&mut self, op: &Op) -> Result<Output, Failure> {
         let within_ms = u64::from(op.nature().timeout_s) * 1000 + ANSWER_MS;
-        match self.ask_within(&ToAgent::Serve { op: op.clone() }, within_ms).await? {
+        match self.ask_within(&ToAgent::Serve { op: Box::new(op.clone()) }, within_ms).await? {
             FromAgent::Served(output) => Ok(output),
             _ => {
                 let failure = Failure::new(op.title(), "the agent answered something else");

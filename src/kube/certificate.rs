@@ -23,8 +23,10 @@ pub struct Certificate {
     pub ends_ms: u64,
 }
 
-/// The next value: its tag, what is in it, what is behind it, and all of it with its head.
-fn value(from: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+/// A value's tag, what is in it, what is behind it, and all of it with its head.
+type Value<'a> = (u8, &'a [u8], &'a [u8], &'a [u8]);
+
+fn value(from: &[u8]) -> Option<Value<'_>> {
     let (tag, first) = (*from.first()?, usize::from(*from.get(1)?));
     let (length, head) = if first < 0x80 {
         (first, 2)

@@ -72,7 +72,7 @@ impl Linux {
             return None;
         }
         let logs = self.names_in(&dir).into_iter().filter(|n| n.ends_with(".wal"));
-        let owner = logs.filter_map(|name| {
+        let mut owner = logs.filter_map(|name| {
             let mut head = Vec::new();
             let file = fs::File::open(self.path(&format!("{dir}/{name}"))).ok()?;
             file.take(LOG_HEAD).read_to_end(&mut head).ok()?;
@@ -80,7 +80,7 @@ impl Linux {
         });
         // Data whose owner cannot be read is data all the same.
         let unknown = || "unknown".to_string();
-        Some(owner.last().map_or_else(
+        Some(owner.next_back().map_or_else(
             || EtcdData { cluster_id: unknown(), member_id: unknown() },
             |o| EtcdData {
                 cluster_id: format!("{:x}", o.cluster),
