@@ -147,7 +147,10 @@ async fn gather_these(
     let (mut reading, mut failures) = (Vec::new(), Vec::new());
     for wanted in wanted {
         if releases.comes(&wanted) {
-            gathered.missing.insert(wanted);
+            match releases.unpinned(&wanted) {
+                Some(failure) => failures.push(failure),
+                None => drop(gathered.missing.insert(wanted)),
+            }
             continue;
         }
         if let Some(bundle) = releases.bundle.as_ref().filter(|_| !releases.is_here(&wanted)) {
@@ -228,6 +231,14 @@ impl Releases {
                 Some(fetcher.address(name, version)?.host().to_string())
             }
             Wanted::Image(image) => Some(fetcher.image_host(image)),
+        }
+    }
+
+    /// Why a file cannot be fetched: nobody says what it has to be.
+    fn unpinned(&self, wanted: &Wanted) -> Option<Failure> {
+        match wanted {
+            Wanted::Release(name, version) => self.fetcher.as_ref()?.unpinned(name, version),
+            Wanted::Image(_) => None,
         }
     }
 

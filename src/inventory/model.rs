@@ -525,6 +525,8 @@ pub enum SimFaultKind {
     StaleFacts,
     /// The controller is killed, everything unsynced is lost.
     KillController,
+    /// Pods on the node no longer reach those on others, nor these them.
+    NoPodTraffic,
 }
 
 /// Where in an op a fault strikes.

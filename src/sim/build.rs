@@ -2,6 +2,7 @@
 
 use crate::{
     facts::Contents,
+    gitops,
     inventory::{Inventory, Node, Os, SimDisk, SimFaultKind},
     names::Serial,
     ops::fake::{FakeDisk, FakePort, Machine, Power, World},
@@ -18,6 +19,9 @@ pub(super) fn furnish(world: &mut World, inventory: &Inventory) {
         world.seed = sim.seed;
     }
     world.router = Some(inventory.network.lan.gateway);
+    let starter = gitops::scaffold(inventory, &gitops::Input::default());
+    world.repository = starter.map(|s| s.files).unwrap_or_default();
+    world.repository.retain(|path, _| inventory.cilium.as_ref().is_some_and(|c| *path == c.values));
     for (n, node) in inventory.nodes.iter().enumerate() {
         if !world.machines.contains_key(&node.name) {
             let machine = machine(inventory, node, n, world.seed);
