@@ -1,5 +1,7 @@
 //! Machines as they come out of the box, for the nodes of an inventory.
 
+use std::collections::BTreeMap;
+
 use crate::{
     facts::Contents,
     gitops,
@@ -19,9 +21,7 @@ pub(super) fn furnish(world: &mut World, inventory: &Inventory) {
         world.seed = sim.seed;
     }
     world.router = Some(inventory.network.lan.gateway);
-    let starter = gitops::scaffold(inventory, &gitops::Input::default());
-    world.repository = starter.map(|s| s.files).unwrap_or_default();
-    world.repository.retain(|path, _| inventory.cilium.as_ref().is_some_and(|c| *path == c.values));
+    world.repository = repository(inventory);
     for (n, node) in inventory.nodes.iter().enumerate() {
         if !world.machines.contains_key(&node.name) {
             let machine = machine(inventory, node, n, world.seed);
@@ -37,6 +37,15 @@ pub(super) fn furnish(world: &mut World, inventory: &Inventory) {
             lay(machine, spec);
         }
     }
+}
+
+/// What of the GitOps repository the bootstrap itself reads, as its starter writes it.
+pub fn repository(inventory: &Inventory) -> BTreeMap<String, String> {
+    let Some(cilium) = &inventory.cilium else { return BTreeMap::new() };
+    let starter = gitops::scaffold(inventory, &gitops::Input::default());
+    let mut files = starter.map(|starter| starter.files).unwrap_or_default();
+    files.retain(|path, _| *path == cilium.values);
+    files
 }
 
 /// Turns on what no fault keeps off, and lets due boots happen.

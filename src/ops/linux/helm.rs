@@ -63,3 +63,43 @@ impl Linux {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::sys::Files;
+
+    /// A helm that says what it was given, or fails as the real one does.
+    const STAND_IN: &str = "#!/bin/sh\ncat >/dev/null\nfor a; do case $a in 1.35.0) echo 'Error: execution error at (x/templates/y.yaml:3:4): no' >&2; exit 1 ;; esac; done\necho \"$*\"\n";
+
+    #[tokio::test]
+    async fn a_chart_that_is_not_there_and_one_that_says_no() {
+        let dir = tempfile::tempdir().unwrap();
+        let linux = Linux::at(dir.path());
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        let (helm, of, new, old) =
+            (version("3.22.0"), version("1.20.1"), version("1.36.4"), version("1.35.0"));
+        let chart = |kubernetes| Chart {
+            helm: &helm,
+            name: "cilium",
+            version: &of,
+            namespace: "kube-system",
+            kubernetes,
+            apis: &[],
+            values: "a: b\n",
+        };
+        let missing = linux.rendered(&chart(&new)).await.unwrap_err();
+        assert!(missing.message.contains("there is no chart `cilium`"), "{missing}");
+        let program = "/opt/slipway/helm/3.22.0/linux-amd64/helm";
+        linux.write(program, STAND_IN.as_bytes(), 0o755).await.unwrap();
+        linux.write("/opt/slipway/cilium/1.20.1/cilium/Chart.yaml", b"", 0o644).await.unwrap();
+        let said = linux.rendered(&chart(&new)).await.unwrap();
+        assert!(said.contains("--kube-version 1.36.4"), "{said}");
+        let failed = linux.rendered(&chart(&old)).await.unwrap_err();
+        assert_eq!(
+            failed.message,
+            "render cilium 1.20.1: execution error at (x/templates/y.yaml:3:4): no"
+        );
+        assert!(failed.hint.is_some());
+    }
+}
