@@ -147,7 +147,10 @@ async fn gather_these(
     let (mut reading, mut failures) = (Vec::new(), Vec::new());
     for wanted in wanted {
         if releases.comes(&wanted) {
-            gathered.missing.insert(wanted);
+            match releases.unpinned(&wanted) {
+                Some(failure) => failures.push(failure),
+                None => drop(gathered.missing.insert(wanted)),
+            }
             continue;
         }
         if let Some(bundle) = releases.bundle.as_ref().filter(|_| !releases.is_here(&wanted)) {
@@ -231,6 +234,14 @@ impl Releases {
         }
     }
 
+    /// Why a file cannot be fetched: nobody says what it has to be.
+    fn unpinned(&self, wanted: &Wanted) -> Option<Failure> {
+        match wanted {
+            Wanted::Release(name, version) => self.fetcher.as_ref()?.unpinned(name, version),
+            Wanted::Image(_) => None,
+        }
+    }
+
     /// Whether a file that is not here is going to be fetched.
     fn comes(&self, wanted: &Wanted) -> bool {
         !self.is_here(wanted) && self.host(wanted).is_some()
@@ -287,9 +298,12 @@ mod tests {
         assert_eq!(
             names,
             [
+                "cilium",
                 "cni-plugins",
                 "containerd",
                 "crictl",
+                "gateway-api",
+                "helm",
                 "kubeadm",
                 "kubectl",
                 "kubelet",
@@ -314,6 +328,23 @@ mod tests {
         for name in of(&kube_vip).iter().chain(&found).filter(|name| name.contains('/')) {
             name.parse::<crate::names::ImageName>().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_vouches_for_is_told_before_anything_is_fetched() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path());
+        let nowhere = Some("http://127.0.0.1:1".to_string());
+        let fetcher = Some(Fetcher::new(store.clone(), nowhere));
+        let releases = Releases { store, fetcher, bundle: None };
+        let version: Version = "1.6.1".parse().unwrap();
+        let wanted = BTreeSet::from([Wanted::Release("gateway-api".into(), version)]);
+        let failures = gather_these(wanted.clone(), &releases).await.unwrap_err();
+        assert!(failures[0].hint.as_ref().unwrap().contains("\"gateway-api:1.6.1\" = "), "{failures:?}");
+        let pin = BTreeMap::from([("gateway-api:1.6.1".into(), format!("sha256:{:064}", 0))]);
+        let fetcher = releases.fetcher.clone().map(|fetcher| fetcher.pinned(&pin));
+        let gathered = gather_these(wanted, &Releases { fetcher, ..releases }).await.unwrap();
+        assert_eq!(gathered.missing.len(), 1);
     }
 
     #[tokio::test]

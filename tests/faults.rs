@@ -130,6 +130,43 @@ fn an_op_that_fails_for_good_stops_the_run_and_names_everything() {
 }
 
 #[test]
+fn pods_that_do_not_reach_each_other_are_told_by_their_nodes() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let (step, at) = (Some("kubeadm-join".to_string()), SimFaultAt::After);
+        with(&fleet, vec![SimFault { step, at, ..fault(SimFaultKind::NoPodTraffic) }]);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        for pair in ["pods on node-a do not reach pods on node-b", "pods on node-b do not reach pods on node-c"] {
+            assert!(came.contains(pair), "{came}");
+        }
+        assert!(!came.contains("node-a do not reach pods on node-c"), "{came}");
+        let node = "node-b".parse().unwrap();
+        fleet.cell.change(&node, |machine| machine.no_pod_traffic = false);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "unchanged");
+    });
+}
+
+#[test]
+fn values_that_do_not_fit_are_refused_before_there_is_a_cluster() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let spoil = |from: &str, to: &str| {
+            let mut world = fleet.cell.world();
+            let text = world.repository.values_mut().next().expect("the starter has values");
+            assert!(text.contains(from), "{text}");
+            *text = text.replace(from, to);
+        };
+        spoil("MTU: 1500", "MTU: 9000");
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("`MTU` is `9000` but must be `1500`"), "{came}");
+        assert!(fleet.cell.world().clusters.is_empty(), "there is a cluster");
+        spoil("MTU: 9000", "MTU: 1500");
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+    });
+}
+
+#[test]
 fn a_full_disk_says_so_and_the_same_command_goes_on() {
     simulated(async {
         let mut fleet = Fleet::fresh(inventory(3), 1);

@@ -367,7 +367,8 @@ fn values_that_are_written_hold() {
     every(|name, inventory, made| {
         let Some(cilium) = &inventory.cilium else { return };
         let content = &made.files[&cilium.values];
-        values::check(inventory, &cilium.values, content).unwrap_or_else(|e| panic!("{name}: {e}"));
+        values::check(&values::Must::of(inventory), &cilium.values, content)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
     });
 }
 
@@ -391,7 +392,7 @@ fn every_value_that_is_missing_or_wrong_is_told_with_its_line() {
     let mut seen = String::new();
     let mut refuse = |what: &str, changed: &str| {
         assert_ne!(changed, content, "{what}");
-        let failure = values::check(&inventory, "values.yaml", changed).err();
+        let failure = values::check(&values::Must::of(&inventory), "values.yaml", changed).err();
         let failure = failure.unwrap_or_else(|| panic!("{what} was accepted"));
         writeln!(seen, "{what}").unwrap();
         for cause in &failure.causes {
@@ -467,7 +468,8 @@ fn other_spellings_of_the_same_values_hold() {
     ] {
         let changed = content.replacen(from, to, 1);
         assert_ne!(&changed, content, "{from}");
-        values::check(&inventory, "values.yaml", &changed).unwrap_or_else(|e| panic!("{to}: {e}"));
+        values::check(&values::Must::of(&inventory), "values.yaml", &changed)
+            .unwrap_or_else(|e| panic!("{to}: {e}"));
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fs};
 
 use super::{
     pins::Pins,
-    sources::{Address, address},
+    sources::{Address, address, pinned_as},
     store::Store,
     web::{NOTHING_DONE, Question, Web, alone, is_whole, unwritable},
 };
@@ -48,6 +48,45 @@ impl Fetcher {
         address(name, version, self.mirror.as_deref())
     }
 
+    /// Why a file that has to be fetched cannot be, however the network is.
+    pub fn unpinned(&self, name: &str, version: &Version) -> Option<Failure> {
+        let from = self.address(name, version)?;
+        if from.sums.is_some() || self.pins.of_release(name, version).is_some() {
+            return None;
+        }
+        let why =
+            format!("its project publishes no checksum of {}, and none is laid down", from.file());
+        let key = pinned_as(name, version);
+        Some(Failure::new(format!("fetch {name} {version}"), why).left(NOTHING_DONE).hint(format!(
+            "download {} yourself, look at it, and put what `sha256sum` prints into the inventory:\n[artifacts.digests]\n\"{key}\" = \"sha256:...\"",
+            from.url
+        )))
+    }
+
+    /// The sum that the project publishes.
+    async fn published(
+        &self,
+        what: &str,
+        name: &str,
+        version: &Version,
+        from: &Address,
+    ) -> Result<String, Failure> {
+        let Some(url) = &from.sums else {
+            let other = || Failure::new(what, "its project publishes no checksum");
+            return Err(self.unpinned(name, version).unwrap_or_else(other));
+        };
+        let sums = Question { url, ..Question::default() };
+        let asked = async || self.web.text(self.web.get(what, sums).await?).await;
+        let list = self.web.insist(what, url, asked).await?;
+        let list = String::from_utf8_lossy(&list);
+        from.sum_in(&list).ok_or_else(|| {
+            let begins: String = list.chars().take(60).collect();
+            Failure::new(what, format!("{url} holds no SHA-256 checksum of {}: it begins with {begins:?}", from.file()))
+                .left(NOTHING_DONE)
+                .hint("a mirror that answers with a page of its own does this: look at that address in a browser")
+        })
+    }
+
     /// Puts a release file into the store. `tell` hears how far it is.
     pub async fn fetch(
         &self,
@@ -60,16 +99,10 @@ impl Fetcher {
             return Err(Failure::new(what, "no project is known that publishes it")
                 .hint("put it into the directory of release files by hand, with its checksum"));
         };
-        let sums = Question { url: &from.sums, ..Question::default() };
-        let asked = async || self.web.text(self.web.get(&what, sums).await?).await;
-        let list = self.web.insist(&what, &from.sums, asked).await?;
-        let list = String::from_utf8_lossy(&list);
-        let sum = from.sum_in(&list).ok_or_else(|| {
-            let begins: String = list.chars().take(60).collect();
-            Failure::new(&what, format!("{} holds no SHA-256 checksum of {}: it begins with {begins:?}", from.sums, from.file()))
-                .left(NOTHING_DONE)
-                .hint("a mirror that answers with a page of its own does this: look at that address in a browser")
-        })?;
+        let sum = match self.pins.of_release(name, version) {
+            Some(sum) => sum.to_string(),
+            None => self.published(&what, name, version, &from).await?,
+        };
         let target = self.store.target(name, version, from.ending());
         // Named by what it is to become: the rest of another version is never gone on with.
         let part = self.store.dir().join(format!(".part-{}", &sum[..32]));

@@ -192,3 +192,24 @@ async fn two_runs_do_not_fetch_into_one_another() {
     assert_eq!(server.asked().iter().filter(|asked| *asked == "runc.amd64").count(), 1);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "the file and its checksum");
 }
+
+#[tokio::test]
+async fn a_digest_that_is_laid_down_takes_the_place_of_the_projects_list() {
+    let version: Version = "1.6.1".parse().unwrap();
+    let server = Server::new(&[("standard-install.yaml", Does::Gives(program()))]).await;
+    let with = |sum: &str, dir: &tempfile::TempDir| {
+        let pins = BTreeMap::from([("gateway-api:1.6.1".into(), format!("sha256:{sum}"))]);
+        let fetcher = Fetcher::new(Store::at(dir.path()), Some(server.address.clone()));
+        hasty(fetcher.pinned(&pins))
+    };
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let wrong = with(&"0".repeat(64), &other).fetch("gateway-api", &version, &|_| ()).await;
+    assert!(wrong.unwrap_err().to_string().contains("is not what its checksum says"));
+    with(&sum(&program()), &dir).fetch("gateway-api", &version, &|_| ()).await.unwrap();
+    let release = Store::at(dir.path()).find("gateway-api", &version).unwrap();
+    assert!(!release.archive);
+    assert!(server.asked().iter().all(|asked| asked.starts_with("standard-install.yaml")));
+    let unpinned = Fetcher::new(Store::at(dir.path()), None).unpinned("gateway-api", &version);
+    assert!(unpinned.unwrap().hint.unwrap().contains("[artifacts.digests]"));
+    assert!(with("", &dir).unpinned("runc", &version).is_none(), "its project publishes one");
+}

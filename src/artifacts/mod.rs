@@ -21,4 +21,5 @@ mod oci;
 
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress, Tell};
+pub use sources::{is_release, program};
 pub use store::{Release, Store};

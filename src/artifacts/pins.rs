@@ -1,13 +1,18 @@
-//! Digests that images have to have, from `assets/digests.toml` and from whoever asks.
+//! Digests that images and release files have to have, from `assets/digests.toml` and from whoever asks.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
+use super::sources::pinned_as;
+use crate::names::{Version, sha256_of_digest};
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Digests {
     images: BTreeMap<String, String>,
+    /// Release files, as `NAME:VERSION`.
+    files: BTreeMap<String, String>,
 }
 
 static TABLE: LazyLock<Digests> = LazyLock::new(|| {
@@ -21,7 +26,8 @@ pub struct Pins(BTreeMap<String, String>);
 
 impl Default for Pins {
     fn default() -> Self {
-        Self(TABLE.images.clone())
+        let both = TABLE.images.iter().chain(&TABLE.files);
+        Self(both.map(|(what, digest)| (what.clone(), digest.clone())).collect())
     }
 }
 
@@ -35,12 +41,17 @@ impl Pins {
     pub fn of(&self, image: &str) -> Option<&str> {
         self.0.get(image).map(String::as_str)
     }
+
+    /// A release file's sum, without what says its kind.
+    pub fn of_release(&self, name: &str, version: &Version) -> Option<&str> {
+        sha256_of_digest(self.of(&pinned_as(name, version))?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::names::{ImageName, sha256_of_digest};
+    use super::{super::sources::is_release, *};
+    use crate::names::ImageName;
 
     #[test]
     fn the_table_is_valid_and_what_is_asked_for_wins() {
@@ -48,6 +59,15 @@ mod tests {
             image.parse::<ImageName>().unwrap();
             assert!(sha256_of_digest(digest).is_some(), "{image}");
         }
+        for (file, digest) in &TABLE.files {
+            assert!(is_release(file) && sha256_of_digest(digest).is_some(), "{file}");
+        }
+        let sum = "a".repeat(64);
+        let pins = BTreeMap::from([("cilium:1.20.1".into(), format!("sha256:{sum}"))]);
+        let pins = Pins::default().and(&pins);
+        let version = |text: &str| text.parse::<Version>().unwrap();
+        assert_eq!(pins.of_release("cilium", &version("1.20.1")), Some(sum.as_str()));
+        assert_eq!(pins.of_release("cilium", &version("1.20.2")), None);
         let pins = Pins::default().and(&BTreeMap::from([("r.io/a:1".into(), "sha256:0".into())]));
         assert_eq!(pins.of("r.io/a:1"), Some("sha256:0"));
         assert_eq!(pins.of("r.io/a:2"), None);

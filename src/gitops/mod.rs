@@ -116,7 +116,7 @@ fn refused(inventory: &Inventory, tree: &Tree, changes: &[Change]) -> Option<Fai
     let wanted = layout::tidy(values);
     let change = changes.iter().filter(stays).find(|c| c.path == wanted)?;
     // The whole of it: lines are counted as an editor shows them.
-    values::check(inventory, &change.path, &tree.text(&change.path)?).err()
+    values::check(&values::Must::of(inventory), &change.path, &tree.text(&change.path)?).err()
 }
 
 /// Manifests that are kept in the repository, of another version than the one that goes with the rest.

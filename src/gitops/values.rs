@@ -1,14 +1,41 @@
 //! What Cilium's values must hold, and whether a values file does.
 //!
-//! Pure: an inventory and a text. The values come from the repository and from nowhere else, since
+//! Pure: what an inventory wants and a text. The values come from the repository and from nowhere else, since
 //! what a bootstrapper added to them would be undone at the first sync; so a value that is missing
 //! or contradicts is an error with the lines to commit, before anything is applied.
 
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
 use super::yaml::{self, Entry, Node, Value};
-use crate::{events::Failure, inventory::Inventory};
+use crate::{events::Failure, inventory::Inventory, names::Cidr};
 
 /// The port of the LAN, by the name that the step `network` gives it on every node.
 pub const LAN_PORT: &str = "lan0";
+
+/// What of an inventory the values must agree with. It travels to the node that reads them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Must {
+    pub host: String,
+    pub vip: Option<Ipv4Addr>,
+    pub port: u16,
+    pub pod_cidr: Cidr,
+    pub mtu: u16,
+}
+
+impl Must {
+    pub fn of(inventory: &Inventory) -> Self {
+        let endpoint = &inventory.cluster.endpoint;
+        Self {
+            host: endpoint.host.clone(),
+            vip: endpoint.vip,
+            port: endpoint.port,
+            pod_cidr: inventory.cluster.pod_cidr,
+            mtu: inventory.network.lan.mtu,
+        }
+    }
+}
 
 /// What one value must be.
 struct Rule {
@@ -27,10 +54,9 @@ enum Want {
     Only(String),
 }
 
-fn rules(inventory: &Inventory, root: Option<&Node>) -> Vec<Rule> {
-    let endpoint = &inventory.cluster.endpoint;
-    let mut hosts = vec![endpoint.host.clone()];
-    hosts.extend(endpoint.vip.map(|vip| vip.to_string()));
+fn rules(must: &Must, root: Option<&Node>) -> Vec<Rule> {
+    let mut hosts = vec![must.host.clone()];
+    hosts.extend(must.vip.map(|vip| vip.to_string()));
     let mut rules = vec![
         Rule {
             path: &["k8sServiceHost"],
@@ -39,7 +65,7 @@ fn rules(inventory: &Inventory, root: Option<&Node>) -> Vec<Rule> {
         },
         Rule {
             path: &["k8sServicePort"],
-            want: Want::Number(endpoint.port.into()),
+            want: Want::Number(must.port.into()),
             because: "it is the endpoint's port",
         },
         Rule {
@@ -49,7 +75,7 @@ fn rules(inventory: &Inventory, root: Option<&Node>) -> Vec<Rule> {
         },
         Rule {
             path: &["ipam", "operator", "clusterPoolIPv4PodCIDRList"],
-            want: Want::Only(inventory.cluster.pod_cidr.to_string()),
+            want: Want::Only(must.pod_cidr.to_string()),
             because: "it is the cluster's pod network; unset, Cilium takes all of 10.0.0.0/8",
         },
         Rule {
@@ -59,7 +85,7 @@ fn rules(inventory: &Inventory, root: Option<&Node>) -> Vec<Rule> {
         },
         Rule {
             path: &["MTU"],
-            want: Want::Number(inventory.network.lan.mtu.into()),
+            want: Want::Number(must.mtu.into()),
             because: "it is the LAN's, and may not be guessed from another port",
         },
         Rule {
@@ -84,7 +110,7 @@ fn rules(inventory: &Inventory, root: Option<&Node>) -> Vec<Rule> {
 }
 
 /// Whether the values file does what the inventory says; `file` is what to call it.
-pub fn check(inventory: &Inventory, file: &str, text: &str) -> Result<(), Failure> {
+pub fn check(must: &Must, file: &str, text: &str) -> Result<(), Failure> {
     let what = "check Cilium's values against the inventory";
     let documents = yaml::read(text).map_err(|e| {
         Failure::new(what, format!("{file}:{}: {}", e.line, e.why)).hint("it is not YAML; mend it")
@@ -104,7 +130,7 @@ pub fn check(inventory: &Inventory, file: &str, text: &str) -> Result<(), Failur
         }
     };
     let (mut causes, mut lines) = (Vec::new(), String::new());
-    for rule in rules(inventory, root) {
+    for rule in rules(must, root) {
         let wrong = match root.and_then(|root| root.at(rule.path)) {
             None => format!("{file}: `{}` is missing", rule.path.join(".")),
             Some(entry) if rule.holds(&entry.node) => continue,

@@ -76,7 +76,8 @@ pub struct Artifacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
     /// Images that have to be exactly these: `"registry.k8s.io/pause:3.10.2" = "sha256:..."`, as the
-    /// registry shows it for the tag. Another one is refused.
+    /// registry shows it for the tag; and release files, as `"gateway-api:1.6.1"`. Another one is
+    /// refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
 }
@@ -525,6 +526,8 @@ pub enum SimFaultKind {
     StaleFacts,
     /// The controller is killed, everything unsynced is lost.
     KillController,
+    /// Pods on the node no longer reach those on others, nor these them.
+    NoPodTraffic,
 }
 
 /// Where in an op a fault strikes.

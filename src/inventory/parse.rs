@@ -139,6 +139,7 @@ words! {
         ClockSkew: "clock-skew",
         StaleFacts: "stale-facts",
         KillController: "kill-controller",
+        NoPodTraffic: "no-pod-traffic",
     }
     SimFaultAt { Before: "before", Middle: "middle", After: "after" }
 }

@@ -64,13 +64,22 @@ fn answer(packet: &[u8], id: u16) -> Option<Result<Option<Ipv4Addr>, u8>> {
 
 /// What `server` says the address of `name` is, or why it does not.
 pub async fn ask(server: Ipv4Addr, name: &str) -> Result<Ipv4Addr, String> {
+    ask_at(SocketAddrV4::new(server, PORT), name, PATIENCE).await
+}
+
+/// The same of one that listens elsewhere, or needs longer.
+pub async fn ask_at(
+    server: SocketAddrV4,
+    name: &str,
+    patience: Duration,
+) -> Result<Ipv4Addr, String> {
     let said = |e: std::io::Error| e.to_string();
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.map_err(said)?;
-    socket.connect(SocketAddrV4::new(server, PORT)).await.map_err(said)?;
+    socket.connect(server).await.map_err(said)?;
     let id = socket.local_addr().map_err(said)?.port();
     socket.send(&question(id, name)).await.map_err(said)?;
     let mut packet = [0; 512];
-    let heard = tokio::time::timeout(PATIENCE, socket.recv(&mut packet)).await;
+    let heard = tokio::time::timeout(patience, socket.recv(&mut packet)).await;
     let length = heard.map_err(|_| "no answer".to_string())?.map_err(said)?;
     match answer(&packet[..length], id) {
         Some(Ok(Some(address))) => Ok(address),

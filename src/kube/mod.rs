@@ -7,8 +7,10 @@ pub mod argocd;
 pub mod certificate;
 pub mod config;
 pub mod dns;
+pub mod keeper;
 pub mod objects;
 pub mod read;
+pub mod rendered;
 pub mod request;
 mod yaml;
 

@@ -7,6 +7,7 @@ pub mod access;
 pub mod accounts;
 pub mod action;
 pub mod checks;
+pub mod cilium;
 pub mod cluster;
 pub mod disks;
 pub mod etcd;
@@ -19,8 +20,10 @@ pub mod os_layout;
 pub mod packages;
 pub mod hand_off;
 pub mod pacman;
+pub mod pod_network;
 pub mod repository;
 pub mod sys;
+pub mod traffic;
 pub mod units;
 pub mod upgrade;
 
@@ -103,6 +106,8 @@ ops! {
     CephNoout(cluster::CephNoout),
     CephGate(cluster::CephGate),
     Addon(cluster::Addon),
+    CiliumValues(cilium::CiliumValues),
+    Cilium(cilium::Cilium),
     RepositoryReached(repository::RepositoryReached),
     HandOff(hand_off::HandOff),
     NodesReady(checks::NodesReady),
@@ -110,6 +115,7 @@ ops! {
     CertificatesFresh(checks::CertificatesFresh),
     ClusterWhole(checks::ClusterWhole),
     DnsAnswers(checks::DnsAnswers),
+    Traffic(traffic::Traffic),
     MintUser(access::MintUser),
     EtcdStatus(etcd::EtcdStatus),
 }
@@ -129,6 +135,8 @@ impl Op {
             Op::RepositoryReached(op) => op.repository.secrets().collect(),
             Op::HandOff(op) => op.root.repository.secrets().collect(),
             Op::Addon(op) => op.from.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
+            Op::CiliumValues(op) => op.repository.secrets().collect(),
+            Op::Cilium(op) => op.values.repository.secrets().collect(),
             _ => Vec::new(),
         }
     }

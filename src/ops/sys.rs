@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::repository::{Kustomization, Repository};
+use super::{
+    pod_network::PodNetwork,
+    repository::{Kustomization, Repository},
+};
 use crate::{
     etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
@@ -534,6 +537,7 @@ pub trait Sys:
     + Net
     + Kubeadm
     + Cluster
+    + PodNetwork
     + Watch
 {
 }
@@ -550,6 +554,7 @@ impl<T> Sys for T where
         + Net
         + Kubeadm
         + Cluster
+        + PodNetwork
         + Watch
 {
 }

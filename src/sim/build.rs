@@ -1,7 +1,10 @@
 //! Machines as they come out of the box, for the nodes of an inventory.
 
+use std::collections::BTreeMap;
+
 use crate::{
     facts::Contents,
+    gitops,
     inventory::{Inventory, Node, Os, SimDisk, SimFaultKind},
     names::Serial,
     ops::fake::{FakeDisk, FakePort, Machine, Power, World},
@@ -18,6 +21,7 @@ pub(super) fn furnish(world: &mut World, inventory: &Inventory) {
         world.seed = sim.seed;
     }
     world.router = Some(inventory.network.lan.gateway);
+    world.repository = repository(inventory);
     for (n, node) in inventory.nodes.iter().enumerate() {
         if !world.machines.contains_key(&node.name) {
             let machine = machine(inventory, node, n, world.seed);
@@ -33,6 +37,15 @@ pub(super) fn furnish(world: &mut World, inventory: &Inventory) {
             lay(machine, spec);
         }
     }
+}
+
+/// What of the GitOps repository the bootstrap itself reads, as its starter writes it.
+pub fn repository(inventory: &Inventory) -> BTreeMap<String, String> {
+    let Some(cilium) = &inventory.cilium else { return BTreeMap::new() };
+    let starter = gitops::scaffold(inventory, &gitops::Input::default());
+    let mut files = starter.map(|starter| starter.files).unwrap_or_default();
+    files.retain(|path, _| *path == cilium.values);
+    files
 }
 
 /// Turns on what no fault keeps off, and lets due boots happen.

@@ -93,6 +93,7 @@ fn strike(cell: &WorldCell, fault: &SimFault, node: &NodeName) -> Option<Strike>
         SimFaultKind::ClockSkew => {
             cell.change(node, |machine| machine.skew_ms = i64::from(seconds) * 1000);
         }
+        SimFaultKind::NoPodTraffic => cell.change(node, |machine| machine.no_pod_traffic = true),
         SimFaultKind::StaleFacts => {}
         SimFaultKind::Slow => return Some(Strike::Slow { ms: u64::from(seconds) * 1000 }),
         SimFaultKind::Fail => {

@@ -11,7 +11,7 @@ mod store;
 
 use std::{path::Path, sync::Arc};
 
-pub use build::machine;
+pub use build::{machine, repository};
 pub use connector::SimConnector;
 pub use faults::{CrashAt, CrashFaults, Listed, Victim};
 pub use store::{Saved, StoreError};

@@ -28,7 +28,12 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     if scene.inventory.cni.kind == CniKind::Bridge {
         images.push(format!("{REGISTRY}/kube-proxy:v{version}"));
     }
-    images.push(format!("{REGISTRY}/coredns/coredns:{}", row.coredns));
+    images.push(coredns(scene));
     images.push(format!("{REGISTRY}/pause:{}", row.pause));
     Ok(vec![Draft::new(&node.name, Images { images })])
+}
+
+/// On every node, and so at hand for what has to run on every node.
+pub(super) fn coredns(scene: &Scene) -> String {
+    format!("{REGISTRY}/coredns/coredns:{}", scene.row().coredns)
 }

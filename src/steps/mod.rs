@@ -11,6 +11,7 @@ mod known;
 mod runtime;
 // Bootstrap, in its order.
 mod ceph_disks;
+mod cilium_values;
 mod cni;
 mod containerd;
 mod control_plane_files;
@@ -64,7 +65,7 @@ mod reset_node;
 
 use crate::{
     events::Failure,
-    inventory::{CniKind, GitopsEngine, Inventory, Node},
+    inventory::{GitopsEngine, Inventory, Node},
     names::{NodeName, StepName},
     ops::Op,
 };
@@ -108,7 +109,6 @@ impl Step {
     /// Whether this build can run it on real machines that this inventory describes.
     pub fn is_real(name: &StepName, inventory: &Inventory) -> bool {
         match name.as_str() {
-            "cni" => inventory.cni.kind == CniKind::Bridge,
             "gitops-engine" | "hand-off" => {
                 inventory.gitops.as_ref().is_none_or(|g| g.engine == GitopsEngine::Argocd)
             }
@@ -178,6 +178,11 @@ pub static STEPS: &[Step] = &[
     step("kubelet", "The kubelet's unit", kubelet::decide),
     step("images", "Images that the node will need", images::decide),
     step("endpoint", "The cluster's address and name", endpoint::decide),
+    step(
+        "cilium-values",
+        "Cilium's values in the repository fit the inventory",
+        cilium_values::decide,
+    ),
     step(
         "pod-network",
         "Ranges of pods and the routes between them, where no CNI brings its own",

@@ -1,4 +1,5 @@
-//! verify-cluster: nodes, etcd and certificates, asked once, on the control plane that acts.
+//! verify-cluster: nodes, etcd and certificates, asked once, on the control plane that acts; and whether
+//! pods reach each other, asked on another one.
 
 use crate::{
     inventory::Node,
@@ -7,19 +8,20 @@ use crate::{
         checks::{CertificatesFresh, ClusterWhole, NodesReady},
         etcd::EtcdGate,
         sys::Plane,
+        traffic::Traffic,
     },
 };
 
-use super::{Decision, Draft, Scene, is_control_plane, known};
+use super::{Decision, Draft, Scene, images, is_control_plane, known};
 
 /// Certificates live a year and an upgrade renews them: a month is time enough to plan one.
 const MIN_DAYS: u32 = 30;
+/// kubeadm's own choice, and never another.
+const DOMAIN: &str = "cluster.local";
 
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let leaving = scene.wish.target.as_ref().filter(|_| scene.wish.verb == "remove-node");
-    if node.name != scene.acting(leaving) {
-        return Ok(Vec::new());
-    }
+    let acting = scene.acting(leaving);
     let is_asked = |n: &&Node| {
         Some(&n.name) != leaving
             && scene.takes_part(&n.name)
@@ -34,11 +36,28 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         address: n.lan.address,
         control_plane: is_control_plane(n),
     };
-    let planes = asked.iter().map(plane).collect();
-    Ok(vec![
-        Draft::new(&node.name, NodesReady { nodes, kubelet: None, wait_s: 180 }),
-        Draft::new(&node.name, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
-        Draft::new(&node.name, ClusterWhole { planes, wait_s: 120 }),
-        Draft::new(&node.name, CertificatesFresh { min_days: MIN_DAYS }),
-    ])
+    let planes: Vec<Plane> = asked.iter().map(plane).collect();
+    // Beside the other checks, where a second control plane can do it.
+    let second = planes.iter().rev().find(|p| p.control_plane && p.node != acting);
+    let mut drafts = Vec::new();
+    if node.name == acting {
+        drafts.extend(checks(&node.name, nodes.clone(), planes.clone()));
+    }
+    if node.name == *second.map_or(&acting, |plane| &plane.node)
+        && let Some(dns) = scene.dns_service()
+    {
+        let image = images::coredns(scene);
+        let traffic = Traffic { nodes, image, dns, domain: DOMAIN.into(), wait_s: 120 };
+        drafts.push(Draft::new(&node.name, traffic));
+    }
+    Ok(drafts)
+}
+
+fn checks(on: &NodeName, nodes: Vec<NodeName>, planes: Vec<Plane>) -> [Draft; 4] {
+    [
+        Draft::new(on, NodesReady { nodes, kubelet: None, wait_s: 180 }),
+        Draft::new(on, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
+        Draft::new(on, ClusterWhole { planes, wait_s: 120 }),
+        Draft::new(on, CertificatesFresh { min_days: MIN_DAYS }),
+    ]
 }

@@ -26,7 +26,7 @@ use slipway::{
     plan::{Plan, Scope},
     playbook::{self, Playbooks},
     secret::Sealed,
-    sim::{BEGINNING_MS, CrashAt, CrashFaults, SimConnector, Victim, machine},
+    sim::{BEGINNING_MS, CrashAt, CrashFaults, SimConnector, Victim, machine, repository},
     state::{Ledger, MemDisk, Opened, Opening, Tear, Writer, load},
     steps::{STEPS, Wish},
 };
@@ -131,6 +131,7 @@ impl Fleet {
     pub fn from(inventory: Inventory, left: &Left, seed: u64) -> Self {
         let mut world = left.world.clone();
         world.seed = seed;
+        world.repository = repository(&inventory);
         for (n, node) in inventory.nodes.iter().enumerate() {
             world
                 .machines

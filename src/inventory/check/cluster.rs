@@ -184,8 +184,8 @@ fn cni(inventory: &Inventory, f: &mut Findings<'_>) {
             }
             if inventory.gitops.is_none() {
                 f.add(
-                    Finding::warning("cilium.values", "Cilium's values come from the GitOps repository, but there is no [gitops]")
-                        .given("gitops"),
+                    Finding::error("cilium.values", "Cilium's values come from the GitOps repository and from nowhere else, but there is no [gitops]")
+                        .hint("name the repository in [gitops], and its `engine`; a small lab may do with [cni] kind = \"bridge\""),
                 );
             }
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Finding, Findings, gitops::secret, text};
 use crate::{
+    artifacts::is_release,
     inventory::{Inventory, octal},
     names::{ImageName, sha256_of_digest},
 };
@@ -36,11 +37,13 @@ fn artifacts(inventory: &Inventory, f: &mut Findings<'_>) {
     }
     for (image, digest) in &inventory.artifacts.digests {
         let path = format!("artifacts.digests.{image}");
-        if let Err(why) = image.parse::<ImageName>() {
+        if let Err(why) = image.parse::<ImageName>()
+            && !is_release(image)
+        {
             let message = format!("`{image}` {why}");
             f.add(
                 Finding::error(&path, message)
-                    .hint("for example: `\"registry.k8s.io/pause:3.10.2\"`"),
+                    .hint("for example: `\"registry.k8s.io/pause:3.10.2\"`, or `\"gateway-api:1.6.1\"` for a release file"),
             );
         }
         if sha256_of_digest(digest).is_none() {

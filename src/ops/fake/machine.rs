@@ -133,6 +133,9 @@ pub struct Machine {
     pub var_free_mb: u64,
     /// Added to its clock.
     pub skew_ms: i64,
+    /// Its pods and those of others do not reach each other.
+    #[serde(default)]
+    pub no_pod_traffic: bool,
     pub power: Power,
     // What a power cut takes.
     pub ram: Ram,

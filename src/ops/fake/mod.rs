@@ -10,6 +10,7 @@ mod devices;
 mod host;
 mod kubeadm;
 mod machine;
+mod pod_network;
 mod world;
 
 use std::sync::Arc;

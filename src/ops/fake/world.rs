@@ -38,6 +38,9 @@ pub struct World {
     /// Who answers as the LAN's gateway, besides the machines.
     #[serde(default)]
     pub router: Option<Ipv4Addr>,
+    /// Files of the GitOps repository, by path: those that its starter writes.
+    #[serde(default)]
+    pub repository: BTreeMap<String, String>,
     /// How often each fault has struck.
     pub struck: BTreeMap<String, u32>,
     /// The operator takes the cluster down: its quorum may go.
@@ -63,6 +66,7 @@ impl World {
             made: self.made,
             told: self.told.clone(),
             router: self.router,
+            repository: self.repository.clone(),
             struck: self.struck.clone(),
             teardown: self.teardown,
         }

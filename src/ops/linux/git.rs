@@ -217,6 +217,20 @@ impl<'a> Git<'a> {
         Err(told("holds no kustomization.yaml"))
     }
 
+    /// The text of a file of the commit.
+    pub async fn file(&self, commit: &str, path: &str) -> SysResult<String> {
+        let at = format!("{commit}:{}", path.trim_matches('/'));
+        let found = self.run(&["cat-file", "-t", &at]).await?;
+        let why = match found.stdout.trim() {
+            "blob" => return self.done(&["cat-file", "blob", &at]).await,
+            "" => "is not there",
+            _ => "is not a file",
+        };
+        let Repository { url, revision, .. } = self.repository;
+        let short = commit.get(..10).unwrap_or(commit);
+        Err(SysError::other(format!("`{path}` {why} in {url} at {revision} ({short})")))
+    }
+
     /// The files of a commit; gone with this value.
     pub async fn check_out(&self, commit: &str) -> SysResult<PathBuf> {
         let tree = self.dir.join("tree");

@@ -27,14 +27,18 @@ const ARGOCD: &str = "argocd";
 const WORKLOADS: [&str; 3] = ["Deployment", "StatefulSet", "DaemonSet"];
 
 /// Objects on their way into the API server.
-struct Applier<'a> {
+pub(super) struct Applier<'a> {
     linux: &'a Linux,
-    api: Https,
+    pub(super) api: Https,
     /// What the API server said of its APIs; an API that it did not know is asked about again.
     known: BTreeMap<String, Value>,
 }
 
-impl Applier<'_> {
+impl<'a> Applier<'a> {
+    pub(super) fn new(linux: &'a Linux) -> SysResult<Self> {
+        Ok(Self { linux, api: linux.own_api()?, known: BTreeMap::new() })
+    }
+
     /// None where the kind is not known, or not yet.
     async fn path(&mut self, object: &Object) -> Result<Option<String>, Trouble> {
         if let Some(path) =
@@ -59,7 +63,7 @@ impl Applier<'_> {
 
     /// Applies it, and gives its path. A kind that is not known yet, and a server that is busy, are
     /// tried again for a while.
-    async fn apply(&mut self, object: &Object) -> SysResult<String> {
+    pub(super) async fn apply(&mut self, object: &Object) -> SysResult<String> {
         let deadline = self.linux.now_ms() + KNOWN_MS;
         loop {
             let late = self.linux.now_ms() >= deadline;
@@ -86,7 +90,7 @@ impl Applier<'_> {
         }
     }
 
-    async fn established(&self, path: &str, object: &Object) -> SysResult<()> {
+    pub(super) async fn established(&self, path: &str, object: &Object) -> SysResult<()> {
         let deadline = self.linux.now_ms() + KNOWN_MS;
         loop {
             if let Ok(found) = self.api.get(path).await
@@ -141,7 +145,7 @@ impl Applier<'_> {
     }
 
     /// What the pods of a workload wait for.
-    async fn pods(&self, object: &Object, found: &Value) -> Vec<String> {
+    pub(super) async fn pods(&self, object: &Object, found: &Value) -> Vec<String> {
         let labels =
             found["spec"]["selector"]["matchLabels"].as_object().cloned().unwrap_or_default();
         let selector: Vec<String> = labels

@@ -9,6 +9,7 @@
 
 mod access;
 mod artifacts;
+mod cilium;
 mod clearing;
 mod cluster;
 pub mod command;
@@ -18,6 +19,7 @@ mod files;
 mod git;
 mod gitops;
 mod gpt;
+mod helm;
 mod kernel;
 mod kube;
 mod kubeadm;
@@ -26,8 +28,10 @@ mod net;
 mod network;
 mod packages;
 mod partitions;
+mod pod_network;
 mod snapshot;
 mod time;
+mod traffic;
 mod units;
 mod users;
 
