@@ -62,20 +62,12 @@ fn registration(scene: &Scene, node: &Node) -> String {
     } else {
         " []"
     };
-    let mut ignored = Vec::new();
+    let mut ignores = upgrade_ignores(scene);
     // kube-vip's manifest lies there before kubeadm comes.
     if scene.inventory.cluster.endpoint.kind == EndpointKind::KubeVip {
-        ignored.push("DirAvailable--etc-kubernetes-manifests");
+        ignores.push("DirAvailable--etc-kubernetes-manifests");
     }
-    // It stands for control groups too; the inventory accepts old ones.
-    if scene.inventory.host.allow_cgroup_v1 {
-        ignored.push("SystemVerification");
-    }
-    let ignored = if ignored.is_empty() {
-        String::new()
-    } else {
-        format!("  ignorePreflightErrors: [{}]\n", ignored.join(", "))
-    };
+    let ignored = ignored(&ignores);
     format!(
         "\
 nodeRegistration:
@@ -90,8 +82,22 @@ nodeRegistration:
 {patches}",
         name = node.name,
         address = node.lan.address,
-        patches = kubeadm_patches::field(scene),
+        patches = kubeadm_patches::field(scene, ""),
     )
+}
+
+/// The preflight errors of kubeadm that stay when a node is a member.
+fn upgrade_ignores(scene: &Scene) -> Vec<&'static str> {
+    // It stands for control groups too; the inventory accepts old ones.
+    if scene.inventory.host.allow_cgroup_v1 { vec!["SystemVerification"] } else { Vec::new() }
+}
+
+fn ignored(names: &[&str]) -> String {
+    if names.is_empty() {
+        String::new()
+    } else {
+        format!("  ignorePreflightErrors: [{}]\n", names.join(", "))
+    }
 }
 
 /// What carries Services where no CNI does. The kernel's own limits are the host's business.
@@ -279,23 +285,26 @@ discovery:
 }
 
 /// For `kubeadm upgrade apply` on the first control plane and `upgrade node` on the others.
-pub fn upgrade(to: &Version) -> String {
+pub fn upgrade(scene: &Scene, to: &Version) -> String {
     // etcd and certificates go along: a release is tested with its own etcd, and renewal at each
-    // upgrade is what keeps the year from ending unnoticed.
+    // upgrade is what keeps the year from ending unnoticed. kubeadm keeps no patches: a document that
+    // does not name them takes them away.
+    let common = format!(
+        "  certificateRenewal: true
+  etcdUpgrade: true
+  imagePullPolicy: IfNotPresent
+{ignored}{patches}",
+        ignored = ignored(&upgrade_ignores(scene)),
+        patches = kubeadm_patches::field(scene, "  "),
+    );
     format!(
         "\
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: UpgradeConfiguration
 apply:
   kubernetesVersion: v{to}
-  certificateRenewal: true
-  etcdUpgrade: true
   forceUpgrade: false
-  imagePullPolicy: IfNotPresent
-node:
-  certificateRenewal: true
-  etcdUpgrade: true
-  imagePullPolicy: IfNotPresent
-"
+{common}node:
+{common}"
     )
 }

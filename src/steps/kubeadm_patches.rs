@@ -12,12 +12,13 @@ use super::{Decision, Draft, Scene};
 
 const DIR: &str = "/etc/kubernetes/slipway/patches";
 
-/// The field of a document that names the directory; nothing where there are none.
-pub fn field(scene: &Scene) -> String {
+/// The field of a document that names the directory, so far to the right; nothing where there are
+/// none.
+pub fn field(scene: &Scene, indent: &str) -> String {
     if scene.inventory.kubeadm.patches.is_empty() {
         String::new()
     } else {
-        format!("patches:\n  directory: {DIR}\n")
+        format!("{indent}patches:\n{indent}  directory: {DIR}\n")
     }
 }
 

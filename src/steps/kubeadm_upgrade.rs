@@ -12,7 +12,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     if !known::needs_upgrade(scene, node) {
         return Ok(Vec::new());
     }
-    let (name, config) = (&node.name, documents::upgrade(to));
+    let (name, config) = (&node.name, documents::upgrade(scene, to));
     // Only now: until its turn, the node keeps the kubeadm that goes with what runs on it.
     let kubeadm = kube_binaries::linked(name, "kubeadm", to);
     let upgrade = if *name == scene.initialiser() {

@@ -95,16 +95,6 @@ pub struct Step {
     pub decide: fn(&Scene, &Node) -> Decision,
 }
 
-/// What this build cannot do on real machines yet. The simulated fleet does all of it.
-const SIMULATED_ONLY: &[&str] = &[
-    "upgrade-gate",
-    "stage-binaries",
-    "node-away",
-    "kubeadm-upgrade",
-    "kubelet-swap",
-    "node-back",
-];
-
 impl Step {
     /// Whether this build can run it on real machines that this inventory describes.
     pub fn is_real(name: &StepName, inventory: &Inventory) -> bool {
@@ -112,7 +102,7 @@ impl Step {
             "gitops-engine" | "hand-off" => {
                 inventory.gitops.as_ref().is_none_or(|g| g.engine == GitopsEngine::Argocd)
             }
-            name => !SIMULATED_ONLY.contains(&name),
+            _ => true,
         }
     }
 

@@ -69,7 +69,7 @@ impl Linux {
         self.remove(&file).await?;
         match done {
             Ok(done) => Ok(done),
-            Err(error) if matches!(args.first(), Some(&("init" | "join"))) => {
+            Err(error) if matches!(args.first(), Some(&("init" | "join" | "upgrade"))) => {
                 Err(self.with_kubelet(told(error, config)).await)
             }
             Err(error) => Err(told(error, config)),
