@@ -22,3 +22,4 @@ mod oci;
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress, Tell};
 pub use store::{Release, Store};
+pub use web::{chain, tls};

@@ -17,6 +17,8 @@ pub enum Observed {
     /// Things are as they should be.
     Holds,
     Differs(Vec<Diff>),
+    /// Not as it was asked for, and not Slipway's to change: why.
+    Left(String),
 }
 
 /// One difference, as it is shown before it is made to go away.

@@ -20,6 +20,7 @@ pub mod packages;
 pub mod hand_off;
 pub mod pacman;
 pub mod repository;
+pub mod secrets;
 pub mod sys;
 pub mod units;
 pub mod upgrade;
@@ -104,6 +105,7 @@ ops! {
     CephGate(cluster::CephGate),
     Addon(cluster::Addon),
     RepositoryReached(repository::RepositoryReached),
+    ClusterSecret(secrets::ClusterSecret),
     HandOff(hand_off::HandOff),
     NodesReady(checks::NodesReady),
     EndpointAnswers(checks::EndpointAnswers),
@@ -127,6 +129,7 @@ impl Op {
     pub fn sourced(&mut self) -> Vec<&mut Sourced> {
         match self {
             Op::RepositoryReached(op) => op.repository.secrets().collect(),
+            Op::ClusterSecret(op) => op.data.values_mut().collect(),
             Op::HandOff(op) => op.root.repository.secrets().collect(),
             Op::Addon(op) => op.from.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
             _ => Vec::new(),

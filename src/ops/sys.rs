@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::repository::{Kustomization, Repository};
+use super::secrets::{ClusterSecret, SecretFound};
 use crate::{
     etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
@@ -461,6 +462,10 @@ pub trait Cluster: Send + Sync {
         from: &Kustomization,
         wait_s: u32,
     ) -> SysResult<Installed>;
+    /// A Secret beside what is wanted of it.
+    async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound>;
+    /// Puts it there, with its namespace where that is missing.
+    async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()>;
     /// Argo CD's applications, whoever made them.
     async fn gitops_applications(&self) -> SysResult<Vec<Application>>;
     /// What is wrong with the nodes, each in words: static pods that are not ready, addresses on the

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::{
-    FakeSys, Machine,
+    FakeCluster, FakeSys, Machine,
     cluster::{FakeAddon, FakeMember},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         etcd::OUTGOING,
         kubeadm::ENCRYPTION,
         repository::{Kustomization, Repository},
+        secrets::{ClusterSecret, SecretFound},
         sys::{
             Access, Cluster, Installed, KeyFile, Plane, SnapshotInfo, SysError, SysResult,
             UserCertificate,
@@ -258,6 +259,27 @@ impl Cluster for FakeSys {
                 cluster.applications.entry(app.into()).or_insert((commit.clone(), healthy_at_ms));
             }
             Ok(Installed { commit, applications: vec!["argocd/root".into()] })
+        })
+        .await
+    }
+
+    async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound> {
+        let now_ms = self.cell.now_ms();
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m);
+                let answers = |c: &&FakeCluster| c.api_answers(&self.node, world, now_ms);
+                cluster
+                    .filter(answers)
+                    .map_or(SecretFound::NoCluster, |cluster| cluster.secret_beside(wanted))
+            })
+            .await)
+    }
+
+    async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()> {
+        self.cluster_act("put-secret", 300, |cluster, _| {
+            cluster.take_secret(wanted);
+            Ok(())
         })
         .await
     }

@@ -37,6 +37,17 @@ pub struct FakeAddon {
     pub ready_at_ms: u64,
 }
 
+/// What is known of a Secret: never a value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FakeSecret {
+    pub kind: String,
+    pub labels: BTreeMap<String, String>,
+    /// By key, a mark of what was put there, which tells another value from it and not what it is.
+    pub keys: BTreeMap<String, u32>,
+    /// Somebody else, if it is not Slipway's.
+    pub kept_by: Option<String>,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FakeCluster {
     pub id: String,
@@ -55,6 +66,11 @@ pub struct FakeCluster {
     pub applications: BTreeMap<String, (String, u64)>,
     pub endpoint: Option<Ipv4Addr>,
     pub ceph_fsid: Option<String>,
+    #[serde(default)]
+    pub namespaces: BTreeSet<String>,
+    /// `NAMESPACE/NAME`
+    #[serde(default)]
+    pub secrets: BTreeMap<String, FakeSecret>,
 }
 
 impl FakeCluster {

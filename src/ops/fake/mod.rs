@@ -10,6 +10,7 @@ mod devices;
 mod host;
 mod kubeadm;
 mod machine;
+mod secrets;
 mod world;
 
 use std::sync::Arc;

@@ -24,6 +24,7 @@ use crate::{
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
+        secrets::{ClusterSecret, SecretFound},
         sys::{
             Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
         },
@@ -461,6 +462,14 @@ impl Cluster for Linux {
         wait_s: u32,
     ) -> SysResult<Installed> {
         self.kustomized(name, from, wait_s).await
+    }
+
+    async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound> {
+        self.found_secret(wanted).await
+    }
+
+    async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()> {
+        self.given_secret(wanted).await
     }
 
     async fn gitops_applications(&self) -> SysResult<Vec<Application>> {

@@ -26,6 +26,7 @@ mod net;
 mod network;
 mod packages;
 mod partitions;
+mod secrets;
 mod snapshot;
 mod time;
 mod units;
