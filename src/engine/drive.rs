@@ -522,6 +522,7 @@ impl<'a> Heard<'a> {
             Output::Join(_)
             | Output::EncryptionConfig(_)
             | Output::UserCertificate(_)
+            | Output::EngineLogin(_)
             | Output::Etcd(_) => {}
         }
     }

@@ -29,7 +29,7 @@ impl Outputs {
             // These are told as events; nobody waits for them.
             Output::Snapshot(_) | Output::Identity { .. } | Output::HandedOff { .. } => {}
             // Asked for by a person, not by a run.
-            Output::UserCertificate(_) | Output::Etcd(_) => {}
+            Output::UserCertificate(_) | Output::EngineLogin(_) | Output::Etcd(_) => {}
         }
     }
 
@@ -72,6 +72,7 @@ impl Outputs {
                 .map(Sealed::reveal)
                 .collect(),
             Output::EncryptionConfig(config) => vec![config.reveal()],
+            Output::EngineLogin(login) => login.password.iter().map(Sealed::reveal).collect(),
             Output::Snapshot(_)
             | Output::Identity { .. }
             | Output::HandedOff { .. }

@@ -7,8 +7,7 @@
 use super::yaml::{self, Entry, Node, Value};
 use crate::{events::Failure, inventory::Inventory};
 
-/// The port of the LAN, by the name that the step `network` gives it on every node.
-pub const LAN_PORT: &str = "lan0";
+pub use crate::inventory::LAN_PORT;
 
 /// What one value must be.
 struct Rule {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::sys::{JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind, UserCertificate};
+use super::sys::{EngineLogin, JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind, UserCertificate};
 use crate::{
     etcd::report::EtcdReport,
     events::{Failure, Refusal},
@@ -69,6 +69,7 @@ pub enum Output {
         applications: Vec<String>,
     },
     UserCertificate(UserCertificate),
+    EngineLogin(EngineLogin),
     Etcd(EtcdReport),
 }
 

@@ -9,6 +9,7 @@ pub mod action;
 pub mod checks;
 pub mod cluster;
 pub mod disks;
+pub mod engine_access;
 pub mod etcd;
 pub mod files;
 pub mod gather;
@@ -113,6 +114,7 @@ ops! {
     ClusterWhole(checks::ClusterWhole),
     DnsAnswers(checks::DnsAnswers),
     MintUser(access::MintUser),
+    FirstLogin(access::FirstLogin),
     EtcdStatus(etcd::EtcdStatus),
 }
 

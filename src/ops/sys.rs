@@ -438,6 +438,7 @@ pub trait Cluster: Send + Sync {
         node: &NodeName,
         schedulable: bool,
         labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
     ) -> SysResult<()>;
     async fn delete_node(&self, node: &NodeName) -> SysResult<()>;
     async fn remove_member(&self, id: &str) -> SysResult<()>;
@@ -462,6 +463,8 @@ pub trait Cluster: Send + Sync {
         from: &Kustomization,
         wait_s: u32,
     ) -> SysResult<Installed>;
+    /// The first way into Argo CD.
+    async fn argocd_login(&self) -> SysResult<EngineLogin>;
     /// A Secret beside what is wanted of it.
     async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound>;
     /// Puts it there, with its namespace where that is missing.
@@ -478,6 +481,15 @@ pub trait Cluster: Send + Sync {
     async fn ceph_has_noout(&self, node: &NodeName) -> SysResult<Option<bool>>;
     /// None where there is no Ceph; else whether all placement groups are active and clean.
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>>;
+}
+
+/// How a person gets into the GitOps engine's own interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineLogin {
+    pub installed: bool,
+    /// None where it was changed, and its Secret deleted.
+    pub password: Option<Sealed>,
+    pub addresses: Vec<String>,
 }
 
 /// A snapshot, and with it what a cluster cannot be restored without.

@@ -101,7 +101,8 @@ pub fn kustomization(gitops: &Gitops, path: &str) -> Kustomization {
     let ca = given.ca.and_then(|t| t.text);
     let app = given.github_app.as_ref().map(|app| app.exchanged(identity, ca.clone()));
     let access = Access {
-        username: given.username,
+        // The name that goes with an installation's token.
+        username: given.username.or_else(|| app.as_ref().map(|_| "x-access-token".into())),
         token: sourced(&given.token)
             .or_else(|| app.clone().map(|app| Sourced::from(Source::GithubApp(app)))),
         ssh_key: sourced(&given.ssh_key),

@@ -22,7 +22,7 @@ use crate::{
         repository::{Kustomization, Repository},
         secrets::{ClusterSecret, SecretFound},
         sys::{
-            Access, Cluster, Installed, KeyFile, Plane, SnapshotInfo, SysError, SysResult,
+            Access, Cluster, EngineLogin, Installed, KeyFile, Plane, SnapshotInfo, SysError, SysResult,
             UserCertificate,
         },
     },
@@ -90,6 +90,7 @@ impl Cluster for FakeSys {
         node: &NodeName,
         schedulable: bool,
         labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
     ) -> SysResult<()> {
         self.cluster_act("label-node", 200, |cluster, _| {
             let found = cluster.nodes.get_mut(node).ok_or_else(|| no_node(node))?;
@@ -101,6 +102,7 @@ impl Cluster for FakeSys {
                 found.taints.insert(CONTROL_PLANE_TAINT.into());
             }
             found.labels.extend(labels.clone());
+            found.annotations.extend(annotations.clone());
             Ok(())
         })
         .await
@@ -261,6 +263,17 @@ impl Cluster for FakeSys {
             Ok(Installed { commit, applications: vec!["argocd/root".into()] })
         })
         .await
+    }
+
+    async fn argocd_login(&self) -> SysResult<EngineLogin> {
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m);
+                let installed = cluster.is_some_and(|c| c.addons.contains_key("argocd"));
+                let password = installed.then(|| Sealed::new("a-simulated-password"));
+                EngineLogin { installed, password, addresses: Vec::new() }
+            })
+            .await)
     }
 
     async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound> {

@@ -27,6 +27,8 @@ pub struct FakeNode {
     pub cordoned_by_us: bool,
     pub taints: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     pub pods: u32,
     pub noout: bool,
 }
@@ -127,6 +129,7 @@ impl FakeCluster {
                 cordoned_by_us: node.cordoned_by_us,
                 taints: node.taints.iter().cloned().collect(),
                 labels: node.labels.clone(),
+                annotations: node.annotations.clone(),
                 pods: node.pods,
             }
         };

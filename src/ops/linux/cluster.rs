@@ -26,7 +26,7 @@ use crate::{
         repository::{Kustomization, Repository},
         secrets::{ClusterSecret, SecretFound},
         sys::{
-            Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
+            Cluster, EngineLogin, Installed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
         },
     },
 };
@@ -351,10 +351,11 @@ impl Cluster for Linux {
         node: &NodeName,
         schedulable: bool,
         labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
     ) -> SysResult<()> {
         let found = self.own_api()?.get(&node_path(node)).await?;
         let mut patch = json!({
-            "metadata": { "labels": labels, "resourceVersion": found["metadata"]["resourceVersion"] },
+            "metadata": { "labels": labels, "annotations": annotations, "resourceVersion": found["metadata"]["resourceVersion"] },
             "spec": {},
         });
         let control_plane =
@@ -462,6 +463,10 @@ impl Cluster for Linux {
         wait_s: u32,
     ) -> SysResult<Installed> {
         self.kustomized(name, from, wait_s).await
+    }
+
+    async fn argocd_login(&self) -> SysResult<EngineLogin> {
+        self.engine_login().await
     }
 
     async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound> {

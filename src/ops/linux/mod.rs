@@ -21,6 +21,7 @@ mod gpt;
 mod kernel;
 mod kube;
 mod kubeadm;
+mod login;
 mod media;
 mod net;
 mod network;
