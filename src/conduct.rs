@@ -105,16 +105,7 @@ pub async fn plan_only(
 
 /// `ask` is shown the plan and says whether to go on.
 pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) -> bool) -> Outcome {
-    let Means {
-        connector,
-        clock,
-        ledger,
-        recorder,
-        keeper,
-        desk,
-        mut interrupts,
-        supply,
-    } = means;
+    let Means { connector, clock, ledger, recorder, keeper, desk, mut interrupts, supply } = means;
     let holder = ledger.holder().unwrap_or("nobody").to_string();
     let purpose = Purpose::Change { holder: holder.clone(), force: order.force_lease };
     let (needed, all) = contacts(order);

@@ -92,7 +92,10 @@ pub async fn exchange(app: &GithubApp, key: &Sealed) -> Result<Sealed, Refused> 
         .await;
     let answer = asked.map_err(|error| Refused {
         why: format!("{} cannot be reached: {}", app.api, artifacts::chain(&error)),
-        hint: Some("the app's key is exchanged for a token by this machine: it has to reach the API".into()),
+        hint: Some(
+            "the app's key is exchanged for a token by this machine: it has to reach the API"
+                .into(),
+        ),
         passing: true,
     })?;
     let code = answer.status().as_u16();
@@ -110,7 +113,11 @@ pub async fn exchange(app: &GithubApp, key: &Sealed) -> Result<Sealed, Refused> 
 /// GitHub's answer, in words for who wrote the inventory.
 fn told(app: &GithubApp, code: u16, message: &str, date: Option<u64>, now_s: u64) -> Refused {
     let skew = date.map_or(0, |date| date.abs_diff(now_s));
-    let said = if message.is_empty() { format!("HTTP {code}") } else { format!("{message} (HTTP {code})") };
+    let said = if message.is_empty() {
+        format!("HTTP {code}")
+    } else {
+        format!("{message} (HTTP {code})")
+    };
     if code == 401 && skew > SKEW_S {
         let side = if date.is_some_and(|date| date > now_s) { "behind" } else { "ahead of" };
         return refused(
@@ -120,9 +127,15 @@ fn told(app: &GithubApp, code: u16, message: &str, date: Option<u64>, now_s: u64
     }
     let hint = match code {
         401 => "`app_id` and `private_key` have to be of one app, and the key not deleted there",
-        403 => "the installation is suspended, or the app may not read contents: look at its page under Settings, Applications",
-        404 => "`installation_id` is the number in the address of the installation's page; is the app still installed?",
-        422 => "the app asks for rights that the installation did not grant: look at its page under Settings, Applications",
+        403 => {
+            "the installation is suspended, or the app may not read contents: look at its page under Settings, Applications"
+        }
+        404 => {
+            "`installation_id` is the number in the address of the installation's page; is the app still installed?"
+        }
+        422 => {
+            "the app asks for rights that the installation did not grant: look at its page under Settings, Applications"
+        }
         201 => "is `api` the address of a GitHub?",
         _ => "",
     };

@@ -43,7 +43,8 @@ async fn refusal(status: &str, headers: &str, body: &str) -> Refused {
 
 #[tokio::test]
 async fn the_key_is_exchanged_for_a_token() {
-    let (app, asked) = github("201 Created", "", r#"{"token": "ghs_x", "expires_at": "2026-01-01T00:00:00Z"}"#);
+    let (app, asked) =
+        github("201 Created", "", r#"{"token": "ghs_x", "expires_at": "2026-01-01T00:00:00Z"}"#);
     assert_eq!(exchange(&app, &Sealed::new(KEY)).await.unwrap().reveal(), "ghs_x");
     let asked = asked.join().unwrap();
     assert!(asked.starts_with("POST /app/installations/456/access_tokens HTTP/1.1"), "{asked}");
@@ -63,7 +64,8 @@ async fn the_key_is_exchanged_for_a_token() {
 #[tokio::test]
 async fn what_github_refuses_is_told() {
     let no = |why: &str| format!(r#"{{"message": "{why}"}}"#);
-    let unknown = refusal("401 Unauthorized", "", &no("A JSON web token could not be decoded")).await;
+    let unknown =
+        refusal("401 Unauthorized", "", &no("A JSON web token could not be decoded")).await;
     assert!(unknown.why.contains("does not know the app 123 by this key: A JSON web token"));
     let late = refusal(
         "401 Unauthorized",

@@ -43,7 +43,9 @@ pub enum SopsError {
     Missing { key: String, has: Vec<String> },
     #[error("`{key}` is no single value")]
     NotOne { key: String },
-    #[error("line {line}: the value cannot be decrypted: it was damaged, or moved from another place")]
+    #[error(
+        "line {line}: the value cannot be decrypted: it was damaged, or moved from another place"
+    )]
     Damaged { line: usize },
     #[error("it was changed since SOPS wrote it: its MAC does not fit what is in it")]
     Changed,
@@ -55,10 +57,8 @@ pub fn value(
     key: &[String],
     identities: &[Identity],
 ) -> Result<Zeroizing<String>, SopsError> {
-    let documents = yaml::read(text).map_err(|error| SopsError::Malformed {
-        line: error.line,
-        why: error.why,
-    })?;
+    let documents = yaml::read(text)
+        .map_err(|error| SopsError::Malformed { line: error.line, why: error.why })?;
     let sops = documents.iter().find_map(|d| d.entry("sops")).ok_or(SopsError::NotSops)?;
     let data_key = data_key(&sops.node, identities)?;
     let cipher = Cipher::new_from_slice(&data_key).map_err(|_| SopsError::NotForUs {

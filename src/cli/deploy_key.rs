@@ -6,7 +6,7 @@ use std::{io::Write, path::PathBuf};
 use serde_json::json;
 
 use super::{
-    args::{Global, GitopsKey},
+    args::{GitopsKey, Global},
     context,
     exit::{Error, Exit},
     output, secrets,
@@ -54,7 +54,12 @@ pub fn key(global: &Global, args: &GitopsKey) -> Result<Exit, Error> {
     }
     let what = if made { "A new deploy key is in" } else { "The deploy key was there already:" };
     output::out(&format!("{}\n", public.line));
-    output::err(&format!("{what} {} ({})\n{}", path.display(), public.fingerprint, next(gitops, &path, file)));
+    output::err(&format!(
+        "{what} {} ({})\n{}",
+        path.display(),
+        public.fingerprint,
+        next(gitops, &path, file)
+    ));
     Ok(Exit::Done)
 }
 
@@ -96,10 +101,16 @@ fn next(gitops: &Gitops, path: &std::path::Path, named: Option<&str>) -> String 
     let address = ssh.as_deref().unwrap_or(repo);
     let host = git_hosts::over_ssh(address).map(|over| over.host).unwrap_or_default();
     let page = match host {
-        "github.com" => "the repository's Settings, Deploy keys, Add deploy key; leave \"Allow write access\" off",
-        "gitlab.com" => "the project's Settings, Repository, Deploy keys; leave write permissions off",
+        "github.com" => {
+            "the repository's Settings, Deploy keys, Add deploy key; leave \"Allow write access\" off"
+        }
+        "gitlab.com" => {
+            "the project's Settings, Repository, Deploy keys; leave write permissions off"
+        }
         "bitbucket.org" => "the repository's settings, Access keys, Add key",
-        _ => "the repository's settings, deploy keys, for reading only (GitHub, GitLab, Gitea and Forgejo call them so)",
+        _ => {
+            "the repository's settings, deploy keys, for reading only (GitHub, GitLab, Gitea and Forgejo call them so)"
+        }
     };
     let mut text = format!("Paste the line above at {page}.\n");
     let mut lines = Vec::new();

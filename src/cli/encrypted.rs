@@ -95,9 +95,8 @@ pub fn age(path: &Path, identity: &Sealed) -> Result<String, Wrong> {
 }
 
 pub fn sops(path: &Path, key: &[String], identity: &Sealed) -> Result<String, Wrong> {
-    let text = Zeroizing::new(
-        String::from_utf8(bytes(path)?).map_err(|_| wrong("it is no text", None))?,
-    );
+    let text =
+        Zeroizing::new(String::from_utf8(bytes(path)?).map_err(|_| wrong("it is no text", None))?);
     let found = sops::value(&text, key, &identities(identity)?);
     found.map(|value| value.to_string()).map_err(|error| {
         let hint = match error {

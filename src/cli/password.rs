@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{
-    args::{Global, GitopsPassword},
+    args::{GitopsPassword, Global},
     context,
     exit::{Error, Exit},
     output,
@@ -76,7 +76,9 @@ pub fn password(global: &Global, args: &GitopsPassword) -> Result<Exit, Error> {
 
 fn gone(login: &EngineLogin) -> String {
     if login.installed {
-        format!("the Secret argocd/{SECRET} is gone: the password was changed, or another login is used")
+        format!(
+            "the Secret argocd/{SECRET} is gone: the password was changed, or another login is used"
+        )
     } else {
         "Argo CD is not installed there".into()
     }
@@ -113,7 +115,8 @@ fn say(global: &Global, inventory: &Inventory, password: &Sealed, login: &Engine
     }
     output::out(&format!("user:     {USER}\npassword: {}\n", password.reveal()));
     let addresses: String = login.addresses.iter().map(|a| format!("  {a}\n")).collect();
-    let at = if addresses.is_empty() { String::new() } else { format!("Argo CD is at\n{addresses}") };
+    let at =
+        if addresses.is_empty() { String::new() } else { format!("Argo CD is at\n{addresses}") };
     output::err(&format!(
         "{at}From here: {forward}\n           and then https://localhost:8080\nChange it there (User Info, Update Password), then\n           kubectl -n argocd delete secret {SECRET}\nIt is not shown a second time; the ledger notes that it was.\n"
     ));

@@ -24,7 +24,8 @@ impl From<Sealed> for Read {
 }
 
 /// Reads a secret of the operator's from where the inventory says.
-pub type ReadSecret = Arc<dyn Fn(Source) -> BoxFuture<'static, Result<Read, Failure>> + Send + Sync>;
+pub type ReadSecret =
+    Arc<dyn Fn(Source) -> BoxFuture<'static, Result<Read, Failure>> + Send + Sync>;
 /// Told every secret before it could be printed.
 pub type Hide = Arc<dyn Fn(&str) + Send + Sync>;
 

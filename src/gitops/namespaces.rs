@@ -34,9 +34,8 @@ pub fn namespace_labels(name: &str) -> BTreeMap<String, String> {
         return BTreeMap::new();
     }
     let Namespace { enforce, warn, .. } = Namespace::of(name);
-    let label = |mode: &str, level: &str| {
-        (format!("pod-security.kubernetes.io/{mode}"), level.to_string())
-    };
+    let label =
+        |mode: &str, level: &str| (format!("pod-security.kubernetes.io/{mode}"), level.to_string());
     BTreeMap::from([label("enforce", enforce), label("warn", warn)])
 }
 

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::sys::{EngineLogin, JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind, UserCertificate};
+use super::sys::{
+    EngineLogin, JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind, UserCertificate,
+};
 use crate::{
     etcd::report::EtcdReport,
     events::{Failure, Refusal},

@@ -127,12 +127,17 @@ mod tests {
         let token = Sourced { source: Source::GithubApp(app), value: Some(Sealed::new("ghs_x")) };
         let access = Access { token: Some(token), app_key: given("PEM"), ..Access::default() };
         let of = repository(access);
-        for (data, base) in [(argocd(&of), "githubAppEnterpriseBaseUrl"), (flux(&of), "githubAppBaseURL")] {
+        for (data, base) in
+            [(argocd(&of), "githubAppEnterpriseBaseUrl"), (flux(&of), "githubAppBaseURL")]
+        {
             let shown = shown(data);
             assert!(shown.contains(&("githubAppInstallationID", "456".into())));
             assert!(shown.contains(&("githubAppPrivateKey", "PEM\n".into())));
             assert!(shown.contains(&(base, "https://ghe.lab/api/v3".into())));
-            assert!(!shown.iter().any(|(_, value)| value.contains("ghs_x")), "it ends within the hour");
+            assert!(
+                !shown.iter().any(|(_, value)| value.contains("ghs_x")),
+                "it ends within the hour"
+            );
         }
         assert_eq!(flux_provider(&of), Some("github"));
     }

@@ -42,8 +42,14 @@ pub enum SecretFound {
     NoNamespace,
     Missing,
     /// Somebody else keeps it.
-    Kept { by: String },
-    There { kind: String, keys: BTreeMap<String, KeyState>, labels_differ: bool },
+    Kept {
+        by: String,
+    },
+    There {
+        kind: String,
+        keys: BTreeMap<String, KeyState>,
+        labels_differ: bool,
+    },
 }
 
 impl ClusterSecret {
@@ -104,7 +110,10 @@ impl Action for ClusterSecret {
             SecretFound::There { kind, .. } if kind != self.kind => {
                 return Err(OpError::new(
                     format!("look at the Secret {}", self.shown()),
-                    format!("it is of the type {kind}, and {} is wanted: a type cannot be changed", self.kind),
+                    format!(
+                        "it is of the type {kind}, and {} is wanted: a type cannot be changed",
+                        self.kind
+                    ),
                 )
                 .hint(format!(
                     "`kubectl -n {} delete secret {}` first, if nobody needs it as it is",

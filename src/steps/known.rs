@@ -94,9 +94,8 @@ pub fn is_gits(api: Option<&ApiFacts>, addon: &str, version: &str) -> bool {
 pub fn kustomization(gitops: &Gitops, path: &str) -> Kustomization {
     let given = gitops.access.clone().unwrap_or_default();
     let identity = gitops.age_identity.as_ref();
-    let sourced = |from: &Option<SecretFrom>| {
-        from.as_ref().map(|from| Sourced::from(from.source(identity)))
-    };
+    let sourced =
+        |from: &Option<SecretFrom>| from.as_ref().map(|from| Sourced::from(from.source(identity)));
     let known = || git_hosts::known(&gitops.repo).map(str::to_string);
     let ca = given.ca.and_then(|t| t.text);
     let app = given.github_app.as_ref().map(|app| app.exchanged(identity, ca.clone()));

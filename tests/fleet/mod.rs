@@ -276,7 +276,9 @@ impl Fleet {
             run: String::new(),
         };
         let connector = Arc::new(SimConnector::new(self.cell.clone()));
-        conduct::plan_only(&order, connector, self.cell.clock, &self.ledger(), &None, &self.desk()).await.unwrap()
+        conduct::plan_only(&order, connector, self.cell.clock, &self.ledger(), &None, &self.desk())
+            .await
+            .unwrap()
     }
 
     pub fn heard(&self) -> Vec<Event> {

@@ -74,7 +74,8 @@ fn access(repo: &str, access: &GitAccess, f: &mut Findings<'_>) {
     if let Some(app) = &access.github_app {
         from(&at("github_app.private_key"), "private_key", &app.private_key, f);
         if !over_https {
-            let message = format!("a GitHub App is of no use for `{repo}`: its token goes over https");
+            let message =
+                format!("a GitHub App is of no use for `{repo}`: its token goes over https");
             let mut finding = Finding::error(&at("github_app"), message).given("gitops.repo");
             finding = finding.hint("write the repository as https://github.com/OWNER/NAME.git");
             f.add(finding);
@@ -87,7 +88,8 @@ fn access(repo: &str, access: &GitAccess, f: &mut Findings<'_>) {
             let host = api.strip_prefix("https://").and_then(|rest| rest.split('/').next());
             if host.is_none_or(|host| host.is_empty() || host.contains('@')) {
                 let message = format!("`{api}` is not the address of an API");
-                let hint = "GitHub Enterprise has it at https://HOST/api/v3; leave it out for github.com";
+                let hint =
+                    "GitHub Enterprise has it at https://HOST/api/v3; leave it out for github.com";
                 f.add(Finding::error(&at("github_app.api"), message).hint(hint));
             }
         }
@@ -129,7 +131,8 @@ fn tier_zero(at: &str, secret: &TierZero, f: &mut Findings<'_>) {
         let hint = "for example `Opaque`, or `kubernetes.io/basic-auth`";
         f.add(Finding::error(&format!("{at}.type"), message).hint(hint));
     }
-    if kind == "kubernetes.io/service-account-token" || kind.starts_with("bootstrap.kubernetes.io/") {
+    if kind == "kubernetes.io/service-account-token" || kind.starts_with("bootstrap.kubernetes.io/")
+    {
         let message = format!("Secrets of the type `{kind}` are Kubernetes' own");
         f.add(Finding::error(&format!("{at}.type"), message));
     }
@@ -148,8 +151,14 @@ fn tier_zero(at: &str, secret: &TierZero, f: &mut Findings<'_>) {
     for (key, given) in keys {
         let path = format!("{at}.keys.{key}");
         let odd = |c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c);
-        if key.is_empty() || key.len() > 253 || key.contains(odd) || key == "." || key.starts_with("..") {
-            let message = format!("`{key}` is no key of a Secret: letters, digits, `-`, `_` and `.`");
+        if key.is_empty()
+            || key.len() > 253
+            || key.contains(odd)
+            || key == "."
+            || key.starts_with("..")
+        {
+            let message =
+                format!("`{key}` is no key of a Secret: letters, digits, `-`, `_` and `.`");
             f.add(Finding::error(&path, message).on_key());
         }
         from(&path, key, given, f);

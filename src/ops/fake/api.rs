@@ -22,8 +22,8 @@ use crate::{
         repository::{Kustomization, Repository},
         secrets::{ClusterSecret, SecretFound},
         sys::{
-            Access, Cluster, EngineLogin, Installed, KeyFile, Plane, SnapshotInfo, SysError, SysResult,
-            UserCertificate,
+            Access, Cluster, EngineLogin, Installed, KeyFile, Plane, SnapshotInfo, SysError,
+            SysResult, UserCertificate,
         },
     },
     secret::Sealed,

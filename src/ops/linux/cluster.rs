@@ -26,7 +26,8 @@ use crate::{
         repository::{Kustomization, Repository},
         secrets::{ClusterSecret, SecretFound},
         sys::{
-            Cluster, EngineLogin, Installed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
+            Cluster, EngineLogin, Installed, Plane, SnapshotInfo, SysError, SysResult, Time,
+            UserCertificate,
         },
     },
 };

@@ -36,12 +36,12 @@ fn hosts(list: &Value) -> Vec<String> {
 impl Linux {
     pub(super) async fn engine_login(&self) -> SysResult<EngineLogin> {
         let api = self.own_api()?;
-        let deployment =
-            format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/argocd-server");
+        let deployment = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/argocd-server");
         let installed = api.find(&deployment).await?.is_some();
         let secret = api.find(&in_namespace("secrets/argocd-initial-admin-secret")).await?;
         let password = secret.as_ref().and_then(|s| s["data"]["password"].as_str());
-        let password = password.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
+        let password =
+            password.and_then(|text| String::from_utf8(STANDARD.decode(text).ok()?).ok());
         let addresses = if installed { addresses(&api).await } else { Vec::new() };
         Ok(EngineLogin { installed, password: password.map(Sealed::new), addresses })
     }

@@ -175,8 +175,10 @@ mod tests {
 
     #[test]
     fn what_differs_is_told_by_key() {
-        let found = object(&[(MANAGER, &["a", "b", "old"])], &[("a", "1"), ("b", "2"), ("old", "0")]);
-        let SecretFound::There { keys, .. } = compare(&found, &wanted(&[("a", "1"), ("b", "3"), ("c", "4")]))
+        let found =
+            object(&[(MANAGER, &["a", "b", "old"])], &[("a", "1"), ("b", "2"), ("old", "0")]);
+        let SecretFound::There { keys, .. } =
+            compare(&found, &wanted(&[("a", "1"), ("b", "3"), ("c", "4")]))
         else {
             panic!("it is ours");
         };
