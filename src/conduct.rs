@@ -14,9 +14,9 @@ use crate::{
     clock::Clock,
     engine::{
         self, Job, Prepared, Purpose, Recorder, Run,
-        drive::{Hide, ReadSecret},
         keep::Keeper,
         prepare::release,
+        sources::{Desk, Known, look_ahead},
     },
     events::{Event, Failure, Level, Pace, Refusal, RunResult, RunStarted},
     facts::NodeFacts,
@@ -53,8 +53,7 @@ pub struct Means {
     pub ledger: Ledger,
     pub recorder: Recorder,
     pub keeper: Arc<dyn Keeper>,
-    pub read_secret: ReadSecret,
-    pub hide: Hide,
+    pub desk: Desk,
     pub interrupts: mpsc::Receiver<()>,
     pub supply: Supply,
 }
@@ -87,6 +86,7 @@ pub async fn plan_only(
     clock: Clock,
     ledger: &Ledger,
     supply: &Supply,
+    desk: &Desk,
 ) -> Result<Plan, Vec<Failure>> {
     let (needed, all) = contacts(order);
     let nodes: Vec<NodeName> = all.into_iter().collect();
@@ -97,7 +97,7 @@ pub async fn plan_only(
         return Err(failures);
     }
     let memory = remembered(order, &prepared.facts, ledger).map_err(|f| vec![f])?;
-    let mut plan = planned(order, &prepared, &memory).await?;
+    let (mut plan, _) = planned(order, &prepared, &memory, desk).await?;
     plan.notes.extend(notes);
     plan.notes.extend(supply::note(&plan, supply));
     Ok(plan)
@@ -105,17 +105,7 @@ pub async fn plan_only(
 
 /// `ask` is shown the plan and says whether to go on.
 pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) -> bool) -> Outcome {
-    let Means {
-        connector,
-        clock,
-        ledger,
-        recorder,
-        keeper,
-        read_secret,
-        hide,
-        mut interrupts,
-        supply,
-    } = means;
+    let Means { connector, clock, ledger, recorder, keeper, desk, mut interrupts, supply } = means;
     let holder = ledger.holder().unwrap_or("nobody").to_string();
     let purpose = Purpose::Change { holder: holder.clone(), force: order.force_lease };
     let (needed, all) = contacts(order);
@@ -154,10 +144,10 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
             release(&prepared.sessions).await;
             return Outcome::Declined;
         }
-        planned = planned(order, &prepared, &memory) => planned,
+        planned = planned(order, &prepared, &memory, &desk) => planned,
     };
-    let mut plan = match planned {
-        Ok(plan) => plan,
+    let (mut plan, known) = match planned {
+        Ok(planned) => planned,
         Err(failures) => {
             release(&prepared.sessions).await;
             return stopped(failures);
@@ -228,8 +218,8 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         recorder: recorder.clone(),
         sessions: prepared.sessions,
         keeper,
-        read_secret,
-        hide,
+        desk,
+        read: known.lasting(),
         left_behind,
         parcels,
     };
@@ -313,19 +303,27 @@ async fn planned(
     order: &Order<'_>,
     prepared: &Prepared,
     memory: &Memory,
-) -> Result<Plan, Vec<Failure>> {
+    desk: &Desk,
+) -> Result<(Plan, Known), Vec<Failure>> {
     let scene =
         Scene { inventory: order.inventory, facts: &prepared.facts, wish: &order.wish, memory };
     let draft = draft(&scene, order.playbook, &order.scope);
+    let drafted = || draft.phases.iter().flat_map(|p| &p.lanes).flat_map(|l| &l.ops);
+    // Where nothing will be done, nobody is asked for anything.
+    let known = match draft.refusals.is_empty() {
+        true => look_ahead(desk, drafted().map(|planned| &planned.op)).await?,
+        false => Known::default(),
+    };
     let mut asked: BTreeMap<NodeName, Vec<Op>> = BTreeMap::new();
-    for op in draft.phases.iter().flat_map(|p| &p.lanes).flat_map(|l| &l.ops) {
-        asked.entry(op.on.clone()).or_default().push(op.op.clone());
+    for op in drafted() {
+        asked.entry(op.on.clone()).or_default().push(known.fill(&op.op));
     }
     let finds = engine::observe(&prepared.sessions, asked, order.parallel).await?;
     let mut plan = assemble(&scene, draft, &finds);
     plan.notes.extend(version_note(&scene));
     plan.notes.extend(unfinished_notes(&scene));
-    Ok(plan)
+    plan.notes.extend(known.notes.iter().cloned());
+    Ok((plan, known))
 }
 
 fn version_note(scene: &Scene) -> Option<String> {

@@ -17,12 +17,14 @@ pub mod artifacts;
 pub mod inventory;
 pub mod playbook;
 pub mod gitops;
+pub mod sops;
 // What is remembered, and what people see.
 pub mod private;
 pub mod state;
 pub mod ui;
 // What is done on nodes, and how they are reached.
 pub mod https;
+pub mod github;
 pub mod kube;
 pub mod etcd;
 pub mod ops;

@@ -76,6 +76,30 @@ pub enum Source {
     File(String),
     /// A program and its arguments, whose output is the secret.
     Command(Vec<String>),
+    /// A file that age encrypted; who can read it is said there, or where SOPS looks for it.
+    Age { file: String, identity: Option<Box<Source>> },
+    /// One value of a file that SOPS encrypted: `key` is its place, a name a level.
+    Sops { file: String, key: Vec<String>, identity: Option<Box<Source>> },
+    /// A token that a GitHub App's key is exchanged for. It lives for an hour.
+    GithubApp(GithubApp),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct GithubApp {
+    pub app: u64,
+    pub installation: u64,
+    pub key: Box<Source>,
+    /// `https://api.github.com`, or an enterprise's own.
+    pub api: String,
+    /// PEM, where the API is known by a CA of its own.
+    pub ca: Option<String>,
+}
+
+impl Source {
+    /// Whether what was read a while ago may be worth nothing any more.
+    pub fn is_short_lived(&self) -> bool {
+        matches!(self, Source::GithubApp(_))
+    }
 }
 
 impl std::fmt::Display for Source {
@@ -84,6 +108,13 @@ impl std::fmt::Display for Source {
             Source::Env(name) => write!(f, "${name}"),
             Source::File(path) => write!(f, "the file {path}"),
             Source::Command(words) => write!(f, "the command `{}`", words.join(" ")),
+            Source::Age { file, .. } => write!(f, "the age file {file}"),
+            Source::Sops { file, key, .. } => {
+                write!(f, "`{}` of the SOPS file {file}", key.join("."))
+            }
+            Source::GithubApp(app) => {
+                write!(f, "installation {} of the GitHub App {}", app.installation, app.app)
+            }
         }
     }
 }

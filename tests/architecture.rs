@@ -102,6 +102,16 @@ fn what_looks_does_no_io() {
 }
 
 #[test]
+fn what_is_in_a_repository_is_decided_without_io() {
+    let found = mentions(&["gitops", "sops"], &IO);
+    let found = found.into_iter().filter(|line| !line.starts_with("src/gitops/tree.rs"));
+    none(found.collect(), "gitops is pure but for its tree");
+    let above =
+        ["crate::ops", "crate::steps", "crate::plan", "crate::engine", "crate::cli", "crate::ui"];
+    none(mentions(&["gitops", "sops"], &above), "gitops knows neither nodes nor plans");
+}
+
+#[test]
 fn the_engine_knows_no_ssh_terminal_or_kubernetes() {
     let words = [
         "russh",

@@ -370,6 +370,60 @@ fn kubeconfigs() {
     desk.snapshot("kubeconfigs");
 }
 
+/// The first way into Argo CD is shown once; Secrets that were asked for are there by name only.
+#[test]
+fn secrets_and_logins() {
+    let mut desk = Desk::new();
+    let secret = "[[gitops.secret]]\nnamespace = \"dns\"\nname = \"token\"\nkeys = { token = { env = \"X\" } }\n";
+    desk.file(
+        "secret.toml",
+        &SIM.replace(
+            "[[node]]\nname = \"node-a\"",
+            &format!("{secret}\n[[node]]\nname = \"node-a\""),
+        ),
+    );
+    desk.run(1, "gitops password -i secret.toml");
+    assert_eq!(desk.quiet("bootstrap -i secret.toml").code, 0);
+    let plan = desk.quiet("plan -v -i secret.toml");
+    let lines = plan.out.lines().filter(|line| line.contains("Secret dns/token"));
+    writeln!(desk.seen, "{}\n", lines.collect::<Vec<_>>().join("\n")).unwrap();
+    desk.run(0, "gitops password -i secret.toml");
+    desk.run(4, "gitops password -i secret.toml");
+    desk.run(0, "gitops password --again --output json -i secret.toml");
+    desk.file("flux.toml", &SIM.replace("engine = \"argocd\"", "engine = \"flux\""));
+    desk.run(2, "gitops password -i flux.toml");
+    let ledger = fs::read_to_string(desk.path().join(".slipway/ledger.jsonl")).unwrap();
+    assert!(ledger.contains("password-shown") && !ledger.contains("a-simulated-"), "names only");
+    desk.snapshot("secrets_and_logins");
+}
+
+#[test]
+fn a_deploy_key_is_made_once() {
+    let desk = Desk::new();
+    let made = desk.quiet("gitops key -i homelab.toml");
+    assert_eq!(made.code, 0, "{}", made.err);
+    assert!(
+        made.out.starts_with("ssh-ed25519 AAAA") && made.out.lines().count() == 1,
+        "{}",
+        made.out
+    );
+    for word in ["Deploy keys", "git@github.com:you/k8s-homelab.git", "ssh_key = {"] {
+        assert!(made.err.contains(word), "{}", made.err);
+    }
+    assert!(!made.err.contains("known_hosts"), "GitHub's is known: {}", made.err);
+    let path = desk.path().join(".slipway/deploy-key");
+    let key = fs::read_to_string(&path).unwrap();
+    assert!(key.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = desk.quiet("gitops key -i homelab.toml");
+    assert_eq!((again.code, again.out), (0, made.out));
+    assert_eq!(fs::read_to_string(&path).unwrap(), key, "never written over");
+    desk.file("other", "not a key\n");
+    let refused = desk.quiet("gitops key --out other -i homelab.toml");
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert!(refused.err.contains("holds no deploy key"), "{}", refused.err);
+}
+
 #[test]
 fn etcd() {
     let mut desk = Desk::new();

@@ -14,10 +14,12 @@ mod stream;
 pub use keys::{BadKey, Identity, Recipient};
 pub use stream::{Decryptor, Encryptor};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::{
     aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey},
     hkdf::{HKDF_SHA256, Salt},
 };
+use zeroize::Zeroizing;
 
 /// Why a file could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,26 @@ pub enum AgeError {
     Damaged,
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+const ARMOR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
+const ARMOR_END: &str = "-----END AGE ENCRYPTED FILE-----";
+
+/// All of a small file, which may be written in letters (`age --armor`).
+pub fn decrypt(sealed: &[u8], identity: &Identity) -> Result<Zeroizing<Vec<u8>>, AgeError> {
+    use std::io::Read;
+    let armored = std::str::from_utf8(sealed).ok().map(str::trim);
+    let letters = armored.and_then(|text| text.strip_prefix(ARMOR)?.strip_suffix(ARMOR_END));
+    let decoded = match letters {
+        Some(letters) => {
+            let letters: String = letters.split_whitespace().collect();
+            Some(STANDARD.decode(letters).map_err(|_| AgeError::Damaged)?)
+        }
+        None => None,
+    };
+    let mut plain = Zeroizing::new(Vec::new());
+    Decryptor::new(decoded.as_deref().unwrap_or(sealed), identity)?.read_to_end(&mut plain)?;
+    Ok(plain)
 }
 
 type Key = [u8; 32];

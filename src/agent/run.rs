@@ -145,7 +145,7 @@ impl Agent {
                 let text = "was finished by a try that was cut off".to_string();
                 return Ok((Outcome::Changed(vec![text]), action.recall(&*self.sys).await?));
             }
-            Observed::Holds => return Ok((Outcome::Unchanged, None)),
+            Observed::Holds | Observed::Left(_) => return Ok((Outcome::Unchanged, None)),
             Observed::Differs(differences) => differences,
         };
         Journal::intend(&mut self.journal(), request, index, step, op.title())

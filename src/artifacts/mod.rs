@@ -23,3 +23,4 @@ pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress, Tell};
 pub use sources::{is_release, program};
 pub use store::{Release, Store};
+pub use web::{chain, tls};

@@ -17,6 +17,7 @@ use std::{
 };
 
 use reqwest::{Client, Response, StatusCode, header};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::{
     fetch::{Progress, Tell},
@@ -92,8 +93,11 @@ pub fn chain(error: &reqwest::Error) -> String {
 
 /// The system's certificates, where it has any, and Mozilla's: a private mirror's may be in the one,
 /// and a bare system has only the other.
-fn tls() -> rustls::ClientConfig {
+/// `ca`, PEM, is one more, where a host has its own.
+pub fn tls(ca: Option<&str>) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
+    let own = ca.into_iter().flat_map(|ca| CertificateDer::pem_slice_iter(ca.as_bytes()));
+    roots.add_parsable_certificates(own.flatten());
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -121,7 +125,7 @@ impl Web {
         }
         let client = Client::builder()
             .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls())
+            .tls_backend_preconfigured(tls(None))
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
             .build()

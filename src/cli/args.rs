@@ -273,6 +273,24 @@ pub struct Gitops {
 pub enum GitopsVerb {
     /// Write a starter repository for this inventory; again, it changes only what nobody edited
     Init(GitopsInit),
+    /// Make a deploy key for the repository, and print its public half; one that is there is kept
+    Key(GitopsKey),
+    /// How to log in to Argo CD for the first time; shown once
+    Password(GitopsPassword),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GitopsKey {
+    /// Where the private half goes [default: gitops.access.ssh_key, or the state directory's `deploy-key`]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GitopsPassword {
+    /// Although it was shown before
+    #[arg(long)]
+    pub again: bool,
 }
 
 #[derive(Debug, Clone, Args)]

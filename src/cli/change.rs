@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use super::{
     args::{Bootstrap, Change, Global, OneNode, Reset, Upgrade},
     context::{self, Fleet},
+    desk::desk,
     exit::{Error, Exit},
-    output, secrets,
+    output,
 };
 use crate::{
     conduct::{self, Means, Order, Outcome},
@@ -179,6 +180,7 @@ impl<'a> Verb<'a> {
             fleet.clock,
             &ledger,
             &fleet.supply,
+            &desk(&self.loaded, Redactor::default()),
         ));
         let plan = planned.map_err(|failures| Error::failures(failures, None))?;
         self.show(&plan);
@@ -278,11 +280,7 @@ impl<'a> Verb<'a> {
             ledger,
             recorder,
             keeper: Arc::new(context::snapshots(&self.loaded.inventory, &dir, fleet.clock)?),
-            hide: Arc::new(move |secret| redactor.add(secret)),
-            read_secret: match simulated {
-                true => secrets::made_up(),
-                false => secrets::reader(context::resolver(&self.loaded)),
-            },
+            desk: desk(&self.loaded, redactor),
             interrupts: interrupts(runtime),
             supply: fleet.supply.clone(),
         };

@@ -6,9 +6,9 @@ use similar::{ChangeTag, TextDiff};
 
 use super::{
     args::{Gitops as Args, GitopsInit, GitopsVerb, Global},
-    context,
+    context, deploy_key,
     exit::{Error, Exit},
-    output,
+    output, password,
 };
 use crate::{
     gitops::{Change, Held, Input, Manifest, Starter, State, Trouble},
@@ -21,6 +21,8 @@ const MOST_MANIFEST_MB: u64 = 16;
 pub fn gitops(global: &Global, args: &Args) -> Result<Exit, Error> {
     match &args.what {
         GitopsVerb::Init(args) => init(global, args),
+        GitopsVerb::Key(args) => deploy_key::key(global, args),
+        GitopsVerb::Password(args) => password::password(global, args),
     }
 }
 

@@ -3,67 +3,129 @@
 //! They are never written anywhere here, and what is said about them names their source only.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
 use tokio::{io::AsyncReadExt, process};
 
+use super::encrypted;
 use crate::{
-    engine::drive::ReadSecret,
+    engine::sources::{Read, ReadSecret},
     events::Failure,
-    secret::{Sealed, Source},
+    github,
+    secret::{GithubApp, Sealed, Source},
+    ui::Redactor,
 };
 
 /// How long a command may take: somebody may have to touch a key or a phone first.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// No token or key is longer.
-const MOST: u64 = 64 << 10;
+/// No token or key is longer; etcd takes no larger Secret either.
+const MOST: u64 = 1 << 20;
+/// As much of what a command complained about as helps.
+const MOST_LINES: usize = 10;
+
+/// How paths of the inventory are understood on this machine.
+pub type Resolve = Arc<dyn Fn(&str) -> PathBuf + Send + Sync>;
 
 /// `resolve` makes a path of the inventory one of this machine.
 pub fn reader(resolve: impl Fn(&str) -> PathBuf + Send + Sync + 'static) -> ReadSecret {
-    let resolve = Arc::new(resolve);
+    let resolve: Resolve = Arc::new(resolve);
     Arc::new(move |source| {
         let resolve = resolve.clone();
-        Box::pin(async move { read(&source, &*resolve, PATIENCE).await })
+        Box::pin(async move { read(source, resolve, PATIENCE).await })
     })
 }
 
 /// For the simulated fleet: nothing of the operator's is looked at.
 pub fn made_up() -> ReadSecret {
-    Arc::new(|_| Box::pin(async { Ok(Sealed::new("a-simulated-secret")) }))
+    Arc::new(|_| Box::pin(async { Ok(Sealed::new("a-simulated-secret").into()) }))
 }
 
-fn failure(source: &Source, why: impl Into<String>) -> Failure {
+pub(super) fn failure(source: &Source, why: impl Into<String>) -> Failure {
     Failure::new(format!("read a secret from {source}"), why).left("nothing was sent to the node")
 }
 
-async fn read(
-    source: &Source,
-    resolve: &(dyn Fn(&str) -> PathBuf + Send + Sync),
+/// Boxed, since what is encrypted wants another secret first.
+fn read(
+    source: Source,
+    resolve: Resolve,
     patience: Duration,
-) -> Result<Sealed, Failure> {
-    let text = match source {
-        Source::Env(name) => std::env::var(name).map_err(|_| {
-            failure(source, "it is not set").hint(format!("export {name} before the run"))
-        })?,
-        Source::File(path) => file(&resolve(path)).map_err(|why| failure(source, why))?,
-        Source::Command(words) => command(source, words, patience).await?,
-    };
-    let text = text.trim_end_matches(['\n', '\r']);
-    if text.is_empty() {
-        return Err(failure(source, "it is empty"));
-    }
-    Ok(Sealed::new(text))
+) -> BoxFuture<'static, Result<Read, Failure>> {
+    Box::pin(async move {
+        let mut warning = None;
+        let text = match &source {
+            Source::Env(name) => std::env::var(name).map_err(|_| {
+                failure(&source, "it is not set").hint(format!("export {name} before the run"))
+            })?,
+            Source::File(path) => {
+                let path = resolve(path);
+                warning = open_to_others(&path);
+                file(&path).map_err(|why| failure(&source, why))?
+            }
+            Source::Command(words) => command(&source, words, patience).await?,
+            Source::Age { file, identity } => {
+                let identities = whose(identity.as_deref(), &resolve, patience).await?;
+                encrypted::age(&resolve(file), &identities).map_err(|w| w.about(&source))?
+            }
+            Source::Sops { file, key, identity } => {
+                let identities = whose(identity.as_deref(), &resolve, patience).await?;
+                encrypted::sops(&resolve(file), key, &identities).map_err(|w| w.about(&source))?
+            }
+            Source::GithubApp(app) => installation(&source, app, resolve, patience).await?,
+        };
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.is_empty() {
+            return Err(failure(&source, "it is empty"));
+        }
+        Ok(Read { secret: Sealed::new(text), warning })
+    })
 }
 
-fn file(path: &Path) -> Result<String, String> {
+/// The keys that read what is encrypted.
+async fn whose(
+    identity: Option<&Source>,
+    resolve: &Resolve,
+    patience: Duration,
+) -> Result<Sealed, Failure> {
+    match identity {
+        Some(source) => Ok(read(source.clone(), resolve.clone(), patience).await?.secret),
+        None => encrypted::usual_identity(resolve),
+    }
+}
+
+async fn installation(
+    source: &Source,
+    app: &GithubApp,
+    resolve: Resolve,
+    patience: Duration,
+) -> Result<String, Failure> {
+    let key = read((*app.key).clone(), resolve, patience).await?.secret;
+    let token = github::exchange(app, &key).await.map_err(|refused| {
+        let mut failure = failure(source, refused.why);
+        failure.hint = refused.hint;
+        failure
+    })?;
+    Ok(token.reveal().to_string())
+}
+
+/// A secret that others of this machine can read, in words.
+fn open_to_others(path: &Path) -> Option<String> {
+    let mode = std::fs::metadata(path).ok()?.mode();
+    (mode & 0o007 != 0).then(|| {
+        format!("{0} can be read by everybody on this machine: chmod 600 {0}", path.display())
+    })
+}
+
+pub(super) fn file(path: &Path) -> Result<String, String> {
     let told = |error: std::io::Error| format!("{}: {error}", path.display());
     let meta = std::fs::metadata(path).map_err(told)?;
     if !meta.is_file() {
@@ -72,7 +134,8 @@ fn file(path: &Path) -> Result<String, String> {
     if meta.len() > MOST {
         return Err(format!("{} is too large for a secret", path.display()));
     }
-    std::fs::read_to_string(path).map_err(told)
+    let bytes = std::fs::read(path).map_err(told)?;
+    String::from_utf8(bytes).map_err(|_| format!("{} is no text", path.display()))
 }
 
 /// A command in a group of its own, which does not outlive the wait for it.
@@ -115,8 +178,10 @@ async fn command(source: &Source, words: &[String], patience: Duration) -> Resul
         // What it printed to its standard output may be half a secret.
         let mut failure = failure(source, format!("it failed: {status}"))
             .hint("run it by hand; it has to print the secret and nothing else");
-        let lines = said.lines().filter(|l| !l.trim().is_empty());
-        failure.output = lines.map(str::to_string).collect();
+        let lines = said.lines().filter(|l| !l.trim().is_empty()).take(MOST_LINES);
+        // It is nobody's secret that is known by now; but what looks like one is not shown either.
+        let redactor = Redactor::default();
+        failure.output = lines.map(|line| redactor.text(line)).collect();
         return Err(failure);
     }
     Ok(secret)
@@ -135,7 +200,8 @@ mod tests {
     use super::*;
 
     async fn from(source: Source) -> Result<Sealed, Failure> {
-        read(&source, &|path: &str| PathBuf::from(path), Duration::from_millis(500)).await
+        let resolve: Resolve = Arc::new(|path: &str| PathBuf::from(path));
+        Ok(read(source, resolve, Duration::from_millis(500)).await?.secret)
     }
 
     fn sh(script: &str) -> Source {

@@ -270,6 +270,7 @@ fn api(inventory: &Inventory) -> ApiFacts {
         cordoned_by_us: false,
         taints: Vec::new(),
         labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         pods: 12,
     });
     let member = |node: &Node| Member {

@@ -3,7 +3,7 @@
 use super::{Check, Exam, Severity, exam::NONE_ANSWERED};
 use crate::{
     facts::{Link, NodeFacts},
-    inventory::{Inventory, Node, Port},
+    inventory::{CEPH_PORT, Inventory, LAN_PORT, Node, Port},
 };
 
 const FAMILY: &str = "network";
@@ -24,7 +24,7 @@ fn wanted<'a>(inventory: &'a Inventory, node: &'a Node) -> impl Iterator<Item = 
     let lan = &inventory.network.lan;
     let lan = Wanted {
         label: "LAN",
-        name: "lan0",
+        name: LAN_PORT,
         port: &node.lan,
         mtu: lan.mtu,
         min_speed_mbps: lan.min_speed_mbps,
@@ -33,7 +33,7 @@ fn wanted<'a>(inventory: &'a Inventory, node: &'a Node) -> impl Iterator<Item = 
     let ceph = inventory.network.ceph.as_ref().zip(node.ceph.as_ref());
     let ceph = ceph.map(|(net, port)| Wanted {
         label: "Ceph",
-        name: "ceph0",
+        name: CEPH_PORT,
         port,
         mtu: net.mtu,
         min_speed_mbps: net.min_speed_mbps,

@@ -21,6 +21,7 @@ use super::{
         Segment,
     },
     session::{Session, Told},
+    sources::{Desk, Read},
 };
 use crate::{
     agent::frames::{AgentEvent, Outcome, RequestEnd, StepOp},
@@ -35,12 +36,6 @@ use crate::{
     transport::Parcel,
 };
 
-/// Reads a secret of the operator's from where the inventory says.
-pub type ReadSecret =
-    Arc<dyn Fn(Source) -> BoxFuture<'static, Result<Sealed, Failure>> + Send + Sync>;
-/// Told every secret before it could be printed.
-pub type Hide = Arc<dyn Fn(&str) + Send + Sync>;
-
 /// What the driver needs besides the plan.
 pub struct Job {
     pub run: String,
@@ -51,8 +46,9 @@ pub struct Job {
     pub recorder: Recorder,
     pub sessions: Sessions,
     pub keeper: Arc<dyn Keeper>,
-    pub hide: Hide,
-    pub read_secret: ReadSecret,
+    pub desk: Desk,
+    /// Secrets that were read for the plan.
+    pub read: BTreeMap<Source, Sealed>,
     /// Release files that ops need on their nodes.
     pub parcels: Parcels,
     /// Nodes that this run goes on without, and why: it fails in the end, whatever the others do.
@@ -88,10 +84,11 @@ enum Step {
 pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Run {
     let began_ms = job.clock.now_ms();
     let mut scheduler = Scheduler::new(outline(&plan, job.parallel));
+    let outputs = Mutex::new(Outputs::knowing(job.read.clone()));
     let driver = Arc::new(Driver {
         job,
         plan,
-        outputs: Mutex::default(),
+        outputs,
         cancel: news::Sender::new(false),
         requests: AtomicU32::new(0),
         changed: AtomicU32::new(0),
@@ -282,8 +279,8 @@ impl Driver {
             for source in unread {
                 let ahead = u32::try_from(index - segment.from).unwrap_or(u32::MAX);
                 reached.store(ahead, Ordering::Relaxed);
-                let secret = (self.job.read_secret)(source.clone()).await?;
-                (self.job.hide)(secret.reveal());
+                let Read { secret, .. } = (self.job.desk.read_secret)(source.clone()).await?;
+                (self.job.desk.hide)(secret.reveal());
                 lock().keep(source, secret);
             }
         }
@@ -503,7 +500,7 @@ impl<'a> Heard<'a> {
 
     fn output(&mut self, output: &Output) {
         for secret in Outputs::secrets(output) {
-            (self.driver.job.hide)(secret);
+            (self.driver.job.desk.hide)(secret);
         }
         let recorder = &self.driver.job.recorder;
         self.driver.outputs.lock().unwrap_or_else(PoisonError::into_inner).take(self.lane, output);
@@ -525,6 +522,7 @@ impl<'a> Heard<'a> {
             Output::Join(_)
             | Output::EncryptionConfig(_)
             | Output::UserCertificate(_)
+            | Output::EngineLogin(_)
             | Output::Etcd(_) => {}
         }
     }

@@ -13,6 +13,7 @@ pub mod recorder;
 pub mod scheduler;
 mod served;
 pub mod session;
+pub mod sources;
 
 pub use dismiss::dismiss;
 pub use drive::{Job, Run, run};

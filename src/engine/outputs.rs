@@ -18,6 +18,10 @@ pub struct Outputs {
 }
 
 impl Outputs {
+    pub fn knowing(read: BTreeMap<Source, Sealed>) -> Self {
+        Self { read, ..Self::default() }
+    }
+
     pub fn take(&mut self, lane: &NodeName, output: &Output) {
         match output {
             Output::Join(material) => self.join = Some((lane.clone(), material.clone())),
@@ -25,7 +29,7 @@ impl Outputs {
             // These are told as events; nobody waits for them.
             Output::Snapshot(_) | Output::Identity { .. } | Output::HandedOff { .. } => {}
             // Asked for by a person, not by a run.
-            Output::UserCertificate(_) | Output::Etcd(_) => {}
+            Output::UserCertificate(_) | Output::EngineLogin(_) | Output::Etcd(_) => {}
         }
     }
 
@@ -49,11 +53,11 @@ impl Outputs {
         op
     }
 
-    /// What an op needs that was not read yet.
+    /// What an op needs that was not read yet, or may have ended since.
     pub fn unread(&self, op: &Op) -> Vec<Source> {
         let mut op = op.clone();
         let sources = op.sourced().into_iter().map(|s| s.source.clone());
-        sources.filter(|s| !self.read.contains_key(s)).collect()
+        sources.filter(|s| s.is_short_lived() || !self.read.contains_key(s)).collect()
     }
 
     pub fn keep(&mut self, source: Source, secret: Sealed) {
@@ -68,6 +72,7 @@ impl Outputs {
                 .map(Sealed::reveal)
                 .collect(),
             Output::EncryptionConfig(config) => vec![config.reveal()],
+            Output::EngineLogin(login) => login.password.iter().map(Sealed::reveal).collect(),
             Output::Snapshot(_)
             | Output::Identity { .. }
             | Output::HandedOff { .. }

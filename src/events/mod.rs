@@ -120,6 +120,8 @@ pub enum Event {
         commit: String,
         applications: Vec<String>,
     },
+    /// The first way into the GitOps engine was shown to a person.
+    PasswordShown {},
     LeaseTaken {
         node: NodeName,
         generation: u64,

@@ -46,6 +46,9 @@ pub struct ApiFacts {
     pub applications: Vec<Application>,
 }
 
+/// From which address of a node a monitor of Ceph's speaks, where that is not the LAN's.
+pub const MON_IP: &str = "network.rook.io/mon-ip";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubeNode {
     pub name: NodeName,
@@ -57,6 +60,9 @@ pub struct KubeNode {
     pub cordoned_by_us: bool,
     pub taints: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// Of those that Slipway gives a node: others are many, and long.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     pub pods: u32,
 }
 

@@ -10,7 +10,7 @@ pub mod read;
 
 pub(crate) use disks::human_size;
 pub use disks::{Contents, Disk, Health};
-pub use kube::{Addon, ApiFacts, Application, EtcdData, KubeFacts, KubeNode, Member};
+pub use kube::{Addon, ApiFacts, Application, EtcdData, KubeFacts, KubeNode, MON_IP, Member};
 pub use links::Link;
 
 use serde::{Deserialize, Serialize};

@@ -63,7 +63,9 @@ fn projects(scene: &Scene, parts: &[Part]) -> Vec<(String, String)> {
         &[("sources", &list(sources))],
     );
     let mut denied = vec!["kube-system", "argocd"];
-    denied.extend(scene.namespaces().iter().map(|n| n.name).filter(|n| *n != "argocd"));
+    let namespaces = scene.namespaces();
+    let theirs = namespaces.iter().filter(|n| n.platform && n.name != "argocd");
+    denied.extend(theirs.map(|n| n.name.as_str()));
     if scene.layout.flux() {
         denied.push("flux-system");
     }

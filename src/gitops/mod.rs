@@ -7,6 +7,7 @@
 mod argocd;
 mod flux;
 mod layout;
+mod namespaces;
 mod network;
 mod owned;
 mod parts;
@@ -22,6 +23,7 @@ pub mod yaml;
 
 use std::path::Path;
 
+pub use namespaces::namespace_labels;
 pub use owned::State;
 pub use scaffold::{Held, Input, Manifest, Scaffold, scaffold};
 pub use tree::{Change, Tree};

@@ -66,12 +66,6 @@ pub struct Scene<'a> {
     pub manifests: &'a BTreeMap<Manifest, Held>,
 }
 
-pub struct Namespace {
-    pub name: &'static str,
-    enforce: &'static str,
-    warn: &'static str,
-}
-
 impl Manifest {
     pub const ALL: [Self; 3] = [Self::Argocd, Self::Flux, Self::GatewayApi];
 
@@ -136,18 +130,6 @@ impl Scene<'_> {
             Some(Held::There) => {}
         }
         file.into()
-    }
-
-    /// Those that no part brings by itself, as Flux does its own.
-    pub fn namespaces(&self) -> Vec<Namespace> {
-        let privileged = |name| Namespace { name, enforce: "privileged", warn: "privileged" };
-        let argocd = Namespace { name: "argocd", enforce: "baseline", warn: "restricted" };
-        let all = [
-            self.layout.argocd().then_some(argocd),
-            self.metallb().then(|| privileged("metallb-system")),
-            self.rook.map(|_| privileged("rook-ceph")),
-        ];
-        all.into_iter().flatten().collect()
     }
 }
 
@@ -228,8 +210,12 @@ fn base(scene: &Scene) -> Vec<(String, String)> {
         .namespaces()
         .iter()
         .map(|n| {
-            let values =
-                [("name", n.name), ("enforce", n.enforce), ("warn", n.warn), ("keep", scene.keep)];
+            let values = [
+                ("name", n.name.as_str()),
+                ("enforce", n.enforce),
+                ("warn", n.warn),
+                ("keep", scene.keep),
+            ];
             fill(include_str!("../../assets/gitops/namespace.yaml"), &values)
         })
         .collect();

@@ -57,16 +57,9 @@ fn networks(inventory: &Inventory) -> (Cidr, Cidr) {
     }
 }
 
-/// The commands that give monitors their address on the Ceph network, where they belong there.
-pub fn mon_addresses(inventory: &Inventory) -> Vec<String> {
-    let all = inventory.network.ceph.as_ref().is_some_and(|c| c.carries == CephCarries::All);
-    let ports = inventory.nodes.iter().filter(|_| all);
-    ports
-        .filter_map(|node| {
-            let address = node.ceph.as_ref()?.address;
-            Some(format!("kubectl annotate node {} network.rook.io/mon-ip={address}", node.name))
-        })
-        .collect()
+/// Whether monitors speak from the Ceph network: each node then says from which address.
+fn mons_are_on_ceph(inventory: &Inventory) -> bool {
+    inventory.network.ceph.as_ref().is_some_and(|ceph| ceph.carries == CephCarries::All)
 }
 
 fn cluster(scene: &Scene) -> String {
@@ -77,11 +70,9 @@ fn cluster(scene: &Scene) -> String {
         let name = quoted(node.name.as_str());
         format!("name: {name}\n  devicePathFilter: {}", filter(&node.disks.ceph))
     });
-    let commands = mon_addresses(inventory);
-    let commands: String = commands.iter().map(|c| format!("#   {c}\n")).collect();
-    let mon_ip = match commands.as_str() {
-        "" => String::new(),
-        _ => fill(include_str!("../../assets/gitops/ceph-mon-ip.yaml"), &[("commands", &commands)]),
+    let mon_ip = match mons_are_on_ceph(inventory) {
+        true => include_str!("../../assets/gitops/ceph-mon-ip.yaml"),
+        false => "",
     };
     // Of a number that is even, one fewer may be lost.
     let hosts = |most: usize| inventory.nodes.len().clamp(1, most);
@@ -91,7 +82,7 @@ fn cluster(scene: &Scene) -> String {
     fill(
         include_str!("../../assets/gitops/ceph-cluster.yaml"),
         &[
-            ("mon_ip", &mon_ip),
+            ("mon_ip", mon_ip),
             ("keep", scene.keep),
             ("ceph", scene.rook.map(|r| r.ceph).unwrap_or_default()),
             ("mons", &mons.to_string()),

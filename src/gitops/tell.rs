@@ -4,7 +4,6 @@ use super::{
     layout,
     parts::Part,
     scaffold::{Manifest, Scene},
-    storage,
     template::fill,
 };
 
@@ -63,12 +62,6 @@ pub fn notes(scene: &Scene, rook_is_known: bool) -> Vec<String> {
             scene.row.kubernetes, rook.operator
         )),
         Some(_) => {}
-    }
-    let commands = storage::mon_addresses(scene.inventory);
-    if scene.rook.is_some() && !commands.is_empty() {
-        let how = "Ceph's monitors take the LAN address unless their nodes say otherwise before they \
-                   are made:";
-        notes.push(format!("{how}\n  {}", commands.join("\n  ")));
     }
     if scene.layout.values.is_none() {
         notes.push("the CNI is not Cilium: neither it nor the Gateway API is here".into());

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::yaml::{self, Entry, Node, Value};
 use crate::{events::Failure, inventory::Inventory, names::Cidr};
 
-/// The port of the LAN, by the name that the step `network` gives it on every node.
-pub const LAN_PORT: &str = "lan0";
+pub use crate::inventory::LAN_PORT;
 
 /// What of an inventory the values must agree with. It travels to the node that reads them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::secret::Source;
+use super::secrets::{GithubAppAccess, SecretFrom, TierZero};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +19,13 @@ pub struct Gitops {
     /// How the repository is reached, where it is not open to everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access: Option<GitAccess>,
+    /// Who can read age and SOPS files that secrets are taken from. Left out: as SOPS itself looks,
+    /// `SOPS_AGE_KEY`, `SOPS_AGE_KEY_FILE`, `~/.config/sops/age/keys.txt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_identity: Option<SecretFrom>,
+    /// The few Secrets that must be there before the cluster can get its others by itself.
+    #[serde(default, rename = "secret", skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<TierZero>,
     /// How long the applications have to become Synced and Healthy.
     #[serde(default = "defaults::hand_off_s")]
     pub wait_s: u32,
@@ -40,38 +47,16 @@ pub struct GitAccess {
     /// The private half of a deploy key, without a passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssh_key: Option<SecretFrom>,
-    /// Lines of a known_hosts file with the Git host's keys.
+    /// In their place: an app of GitHub's, which is installed for the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub github_app: Option<GithubAppAccess>,
+    /// Lines of a known_hosts file with the Git host's keys. Those of github.com, gitlab.com,
+    /// codeberg.org and bitbucket.org are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_hosts: Option<TextFrom>,
     /// The Git host's own CA, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<TextFrom>,
-}
-
-/// Where a secret is read from on the controller: one of these.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SecretFrom {
-    /// A variable of the environment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub env: Option<String>,
-    /// A file, relative to the inventory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// A program and its arguments, whose output it is: `["op", "read", "op://..."]`.
-    #[serde(default)]
-    pub command: Vec<String>,
-}
-
-impl SecretFrom {
-    /// The first that is given; the checks see to it that there is one.
-    pub fn source(&self) -> Source {
-        match (&self.env, &self.file) {
-            (Some(name), _) => Source::Env(name.clone()),
-            (None, Some(path)) => Source::File(path.clone()),
-            (None, None) => Source::Command(self.command.clone()),
-        }
-    }
 }
 
 /// A text, here or in a file beside the inventory.

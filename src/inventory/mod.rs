@@ -5,6 +5,7 @@
 
 pub mod backup;
 mod check;
+pub mod git_hosts;
 mod gitops;
 pub mod kubeadm;
 mod load;
@@ -13,11 +14,13 @@ pub mod model;
 mod parity;
 mod parse;
 mod schema;
+pub mod secrets;
 
 pub use backup::Backup;
 pub use check::{Checked, check_for_bootstrap};
-pub use gitops::{GitAccess, Gitops, GitopsEngine, SecretFrom, TextFrom};
+pub use gitops::{GitAccess, Gitops, GitopsEngine, TextFrom};
 pub use kubeadm::Kubeadm;
 pub use load::{LoadError, Loaded, MAX_BYTES, SIM, discover, load, parse};
 pub use model::*;
 pub use schema::json_schema;
+pub use secrets::{GithubAppAccess, SecretFrom, TierZero};

@@ -59,6 +59,10 @@ pub struct Cluster {
     pub endpoint: Endpoint,
 }
 
+/// The ports' names on every node, whatever the kernel called them.
+pub const LAN_PORT: &str = "lan0";
+pub const CEPH_PORT: &str = "ceph0";
+
 /// The release files and images that are installed on nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

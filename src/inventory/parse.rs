@@ -9,6 +9,7 @@ use super::{
     Backup, Kubeadm,
     gitops::{defaults as git, *},
     model::{defaults, *},
+    secrets::{self, GithubAppAccess, SecretFrom, TierZero},
 };
 use crate::toml_read::{tables, words};
 
@@ -64,11 +65,35 @@ tables! {
         bootstrap,
         root,
         access = None,
+        age_identity = None,
+        secrets as "secret" = Vec::new(),
         wait_s = git::hand_off_s(),
         grace_s = git::grace_s(),
     }
-    GitAccess { username = None, token = None, ssh_key = None, known_hosts = None, ca = None }
-    SecretFrom { env = None, file = None, command = Vec::new() }
+    GitAccess {
+        username = None,
+        token = None,
+        ssh_key = None,
+        github_app = None,
+        known_hosts = None,
+        ca = None,
+    }
+    GithubAppAccess { app_id, installation_id, private_key, api = None }
+    SecretFrom {
+        env = None,
+        file = None,
+        command = Vec::new(),
+        age = None,
+        sops = None,
+        key = None,
+    }
+    TierZero {
+        namespace,
+        name,
+        kind as "type" = secrets::opaque(),
+        labels = BTreeMap::new(),
+        keys,
+    }
     TextFrom { text = None, file = None }
     Host {
         packages = Vec::new(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use serde_json::Value;
 
 use crate::{
-    facts::{Addon, Application, KubeNode},
+    facts::{Addon, Application, KubeNode, MON_IP},
     names::{NodeName, Version},
 };
 
@@ -77,6 +77,10 @@ pub fn nodes(nodes: &Value, pods: &Value) -> Vec<KubeNode> {
             cordoned_by_us: node["metadata"]["annotations"][CORDONED].is_string(),
             taints: taints.filter_map(|t| Some(t["key"].as_str()?.to_string())).collect(),
             labels,
+            annotations: strings(&node["metadata"]["annotations"])
+                .into_iter()
+                .filter(|(key, _)| key == MON_IP)
+                .collect(),
             pods: on.get(name).copied().unwrap_or(0),
         })
     };

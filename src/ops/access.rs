@@ -33,3 +33,26 @@ impl Action for MintUser {
         Ok(Some(Output::UserCertificate(sys.sign_user(&self.request, self.valid_s).await?)))
     }
 }
+
+/// The first way into the GitOps engine's own interface, as it made it itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FirstLogin {}
+
+#[async_trait]
+impl Action for FirstLogin {
+    fn title(&self) -> String {
+        "Argo CD's first password".into()
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::ANSWERS
+    }
+
+    async fn observe(&self, _sys: &dyn Sys) -> OpResult<Observed> {
+        Ok(Observed::Differs(vec![Diff::say("look it up")]))
+    }
+
+    async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
+        Ok(Some(Output::EngineLogin(sys.argocd_login().await?)))
+    }
+}

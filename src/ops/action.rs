@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::sys::{JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind, UserCertificate};
+use super::sys::{
+    EngineLogin, JoinMaterial, SnapshotInfo, Sys, SysError, SysErrorKind, UserCertificate,
+};
 use crate::{
     etcd::report::EtcdReport,
     events::{Failure, Refusal},
@@ -17,6 +19,8 @@ pub enum Observed {
     /// Things are as they should be.
     Holds,
     Differs(Vec<Diff>),
+    /// Not as it was asked for, and not Slipway's to change: why.
+    Left(String),
 }
 
 /// One difference, as it is shown before it is made to go away.
@@ -67,6 +71,7 @@ pub enum Output {
         applications: Vec<String>,
     },
     UserCertificate(UserCertificate),
+    EngineLogin(EngineLogin),
     Etcd(EtcdReport),
 }
 

@@ -46,6 +46,8 @@ pub struct NodeLabels {
     pub node: NodeName,
     pub schedulable: bool,
     pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
 }
 
 #[async_trait]
@@ -76,12 +78,17 @@ impl Action for NodeLabels {
                 differences.push(Diff::say(format!("label {key}={value}")));
             }
         }
+        for (key, value) in &self.annotations {
+            if node.annotations.get(key) != Some(value) {
+                differences.push(Diff::say(format!("annotate {key}={value}")));
+            }
+        }
         Ok(if differences.is_empty() { Observed::Holds } else { Observed::Differs(differences) })
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         asked(sys, self.title()).await?;
-        sys.label_node(&self.node, self.schedulable, &self.labels).await?;
+        sys.label_node(&self.node, self.schedulable, &self.labels, &self.annotations).await?;
         Ok(None)
     }
 }

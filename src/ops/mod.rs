@@ -10,6 +10,7 @@ pub mod checks;
 pub mod cilium;
 pub mod cluster;
 pub mod disks;
+pub mod engine_access;
 pub mod etcd;
 pub mod files;
 pub mod gather;
@@ -22,6 +23,7 @@ pub mod hand_off;
 pub mod pacman;
 pub mod pod_network;
 pub mod repository;
+pub mod secrets;
 pub mod sys;
 pub mod traffic;
 pub mod units;
@@ -109,6 +111,7 @@ ops! {
     CiliumValues(cilium::CiliumValues),
     Cilium(cilium::Cilium),
     RepositoryReached(repository::RepositoryReached),
+    ClusterSecret(secrets::ClusterSecret),
     HandOff(hand_off::HandOff),
     NodesReady(checks::NodesReady),
     EndpointAnswers(checks::EndpointAnswers),
@@ -117,6 +120,7 @@ ops! {
     DnsAnswers(checks::DnsAnswers),
     Traffic(traffic::Traffic),
     MintUser(access::MintUser),
+    FirstLogin(access::FirstLogin),
     EtcdStatus(etcd::EtcdStatus),
 }
 
@@ -133,6 +137,7 @@ impl Op {
     pub fn sourced(&mut self) -> Vec<&mut Sourced> {
         match self {
             Op::RepositoryReached(op) => op.repository.secrets().collect(),
+            Op::ClusterSecret(op) => op.data.values_mut().collect(),
             Op::HandOff(op) => op.root.repository.secrets().collect(),
             Op::Addon(op) => op.from.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
             Op::CiliumValues(op) => op.repository.secrets().collect(),

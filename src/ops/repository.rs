@@ -14,6 +14,10 @@ pub struct Access {
     pub username: Option<String>,
     pub token: Option<Sourced>,
     pub ssh_key: Option<Sourced>,
+    /// Of a GitHub App: the engine gets it, and asks for tokens of its own. The token above is what it
+    /// was exchanged for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_key: Option<Sourced>,
     pub known_hosts: Option<String>,
     pub ca: Option<String>,
 }
@@ -28,7 +32,8 @@ pub struct Repository {
 
 impl Repository {
     pub fn secrets(&mut self) -> impl Iterator<Item = &mut Sourced> {
-        self.access.token.iter_mut().chain(self.access.ssh_key.iter_mut())
+        let Access { token, ssh_key, app_key, .. } = &mut self.access;
+        token.iter_mut().chain(ssh_key).chain(app_key)
     }
 
     /// Whether another spelling names the same: hosts are written in small letters or not, and

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     pod_network::PodNetwork,
     repository::{Kustomization, Repository},
+    secrets::{ClusterSecret, SecretFound},
 };
 use crate::{
     etcd::report::EtcdReport,
@@ -440,6 +441,7 @@ pub trait Cluster: Send + Sync {
         node: &NodeName,
         schedulable: bool,
         labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
     ) -> SysResult<()>;
     async fn delete_node(&self, node: &NodeName) -> SysResult<()>;
     async fn remove_member(&self, id: &str) -> SysResult<()>;
@@ -464,6 +466,12 @@ pub trait Cluster: Send + Sync {
         from: &Kustomization,
         wait_s: u32,
     ) -> SysResult<Installed>;
+    /// The first way into Argo CD.
+    async fn argocd_login(&self) -> SysResult<EngineLogin>;
+    /// A Secret beside what is wanted of it.
+    async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound>;
+    /// Puts it there, with its namespace where that is missing.
+    async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()>;
     /// Argo CD's applications, whoever made them.
     async fn gitops_applications(&self) -> SysResult<Vec<Application>>;
     /// What is wrong with the nodes, each in words: static pods that are not ready, addresses on the
@@ -476,6 +484,15 @@ pub trait Cluster: Send + Sync {
     async fn ceph_has_noout(&self, node: &NodeName) -> SysResult<Option<bool>>;
     /// None where there is no Ceph; else whether all placement groups are active and clean.
     async fn ceph_is_clean(&self) -> SysResult<Option<bool>>;
+}
+
+/// How a person gets into the GitOps engine's own interface.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineLogin {
+    pub installed: bool,
+    /// None where it was changed, and its Secret deleted.
+    pub password: Option<Sealed>,
+    pub addresses: Vec<String>,
 }
 
 /// A snapshot, and with it what a cluster cannot be restored without.

@@ -8,7 +8,7 @@ use crate::{
     events::{Failure, Pace},
     names::{NodeName, StepName},
     ops::{
-        Op, Touch,
+        Observed, Op, Touch,
         etcd::{EtcdGate, Snapshot},
     },
     steps::Scene,
@@ -32,6 +32,9 @@ pub fn assemble(scene: &Scene, draft: Draft, finds: &Finds) -> Plan {
                 let found = finds.get(&planned.on).and_then(|all| all.get(*n));
                 *n += 1;
                 planned.verdict = Verdict::of(&planned.op, found);
+                if let Some(Found::Observed(Observed::Left(why))) = found {
+                    notes.push(why.clone());
+                }
                 if let Verdict::Refused(failure) = &planned.verdict {
                     let mut failure = failure.as_ref().clone().at(&phase.name, &planned.step);
                     failure.node = Some(planned.on.clone());

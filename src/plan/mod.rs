@@ -82,7 +82,7 @@ impl Verdict {
             return Verdict::Serves;
         }
         match found {
-            Some(Found::Observed(Observed::Holds)) => Verdict::Holds,
+            Some(Found::Observed(Observed::Holds | Observed::Left(_))) => Verdict::Holds,
             Some(Found::Observed(Observed::Differs(diffs))) => Verdict::Changes(diffs.clone()),
             Some(Found::Failed(failure)) => Verdict::Refused(Box::new(failure.clone())),
             // A node that could not be asked: it is away, and what is planned for it will tell.

@@ -30,6 +30,7 @@ pub struct Ledger {
     durations: BTreeMap<String, BTreeMap<PhaseName, VecDeque<u64>>>,
     snapshots: Vec<Snapshot>,
     handed_off: Option<String>,
+    password_shown_ms: Option<u64>,
     /// Whether the stream that is being read has had its `RunStarted` yet.
     in_run: bool,
     last_index: Option<u64>,
@@ -145,6 +146,7 @@ impl Ledger {
             Event::ClusterRetired { .. } => {
                 self.identity = None;
                 self.handed_off = None;
+                self.password_shown_ms = None;
             }
             Event::DiskApproved { serial, node, shown } => {
                 let approval = Approval {
@@ -167,6 +169,7 @@ impl Ledger {
                     at_ms,
                 });
             }
+            Event::PasswordShown {} => self.password_shown_ms = Some(at_ms),
             Event::HandedOff { commit, .. } => self.handed_off = Some(commit.clone()),
             Event::LeaseTaken { node, generation, .. } => {
                 let seen = LeaseSeen { generation: *generation, at_ms };
@@ -189,6 +192,11 @@ impl Ledger {
     /// The name under which this state directory holds leases.
     pub fn holder(&self) -> Option<&str> {
         self.header.as_ref().map(|header| header.holder.as_str())
+    }
+
+    /// When Argo CD's first password was shown, if it was.
+    pub fn password_shown_ms(&self) -> Option<u64> {
+        self.password_shown_ms
     }
 
     /// All runs, oldest first.

@@ -185,6 +185,7 @@ fn sentence(event: &Event) -> Option<String> {
             etcd_cluster_id.as_deref().unwrap_or("not yet known")
         ),
         Event::ClusterRetired { .. } => "the cluster was taken down".into(),
+        Event::PasswordShown {} => "Argo CD's first password was shown".into(),
         Event::DiskApproved { serial, node, shown } => {
             format!("{node}: disk {serial} approved for wiping; shown was: {shown}")
         }

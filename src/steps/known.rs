@@ -3,10 +3,10 @@
 use crate::{
     events::{Failure, Refusal},
     facts::{ApiFacts, NodeFacts},
-    inventory::{EndpointKind, Gitops, Node, SecretFrom},
+    inventory::{EndpointKind, Gitops, Node, SecretFrom, git_hosts},
     names::{NodeName, Version},
     ops::repository::{Access, Kustomization, Repository},
-    secret::Sourced,
+    secret::{Source, Sourced},
 };
 
 use super::{Scene, is_control_plane};
@@ -93,13 +93,21 @@ pub fn is_gits(api: Option<&ApiFacts>, addon: &str, version: &str) -> bool {
 /// A directory of the GitOps repository, and how the repository is reached.
 pub fn kustomization(gitops: &Gitops, path: &str) -> Kustomization {
     let given = gitops.access.clone().unwrap_or_default();
-    let sourced = |from: &Option<SecretFrom>| from.as_ref().map(|f| Sourced::from(f.source()));
+    let identity = gitops.age_identity.as_ref();
+    let sourced =
+        |from: &Option<SecretFrom>| from.as_ref().map(|from| Sourced::from(from.source(identity)));
+    let known = || git_hosts::known(&gitops.repo).map(str::to_string);
+    let ca = given.ca.and_then(|t| t.text);
+    let app = given.github_app.as_ref().map(|app| app.exchanged(identity, ca.clone()));
     let access = Access {
-        username: given.username,
-        token: sourced(&given.token),
+        // The name that goes with an installation's token.
+        username: given.username.or_else(|| app.as_ref().map(|_| "x-access-token".into())),
+        token: sourced(&given.token)
+            .or_else(|| app.clone().map(|app| Sourced::from(Source::GithubApp(app)))),
         ssh_key: sourced(&given.ssh_key),
-        known_hosts: given.known_hosts.and_then(|t| t.text),
-        ca: given.ca.and_then(|t| t.text),
+        app_key: app.map(|app| Sourced::from(*app.key)),
+        known_hosts: given.known_hosts.and_then(|t| t.text).or_else(known),
+        ca,
     };
     let repository =
         Repository { url: gitops.repo.clone(), revision: gitops.revision.clone(), access };

@@ -43,6 +43,7 @@ mod packages;
 mod pod_network;
 mod ports_free;
 mod reboot;
+mod secrets;
 mod static_pods;
 mod sysctls;
 mod time_sync;
@@ -195,6 +196,11 @@ pub static STEPS: &[Step] = &[
     step("kubeadm-join", "The node joins the cluster", kubeadm_join::decide),
     step("verify-node", "The endpoint answers from this node", verify_node::decide),
     step("verify-cluster", "Nodes, etcd and certificates are well", verify_cluster::decide),
+    step(
+        "secrets",
+        "Secrets that must be there before the cluster gets its others by itself",
+        secrets::decide,
+    ),
     step("gitops-engine", "Argo CD or Flux, from the repository", gitops_engine::decide),
     step("hand-off", "Git takes over", hand_off::decide),
     // Upgrade.

@@ -19,8 +19,7 @@ use super::{
     known::{self, Refused},
 };
 
-pub const LAN_PORT: &str = "lan0";
-pub const CEPH_PORT: &str = "ceph0";
+pub use crate::inventory::{CEPH_PORT, LAN_PORT};
 
 const NETWORKD: &str = "/etc/systemd/networkd.conf.d/90-slipway.conf";
 const RESOLVED: &str = "/etc/systemd/resolved.conf.d/90-slipway.conf";

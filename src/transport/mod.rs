@@ -5,6 +5,7 @@
 
 mod auth;
 mod config;
+pub mod deploy_key;
 mod dial;
 mod exec;
 mod host_keys;

@@ -85,6 +85,7 @@ impl Cleaner {
             Event::ClusterRetired { ca_fingerprint } => {
                 ca_fingerprint.iter_mut().for_each(|ca| self.text(ca));
             }
+            Event::PasswordShown {} => {}
             Event::DiskApproved { serial: _, node: _, shown } => self.text(shown),
             Event::SnapshotTaken { node: _, file, sha256, revision: _ } => {
                 self.texts([file, sha256]);

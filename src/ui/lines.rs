@@ -124,6 +124,9 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
             Mark::Plain,
             "the cluster was taken down; its identity is free".to_string(),
         ),
+        Event::PasswordShown {} => {
+            one(Weight::Item, Mark::Plain, "Argo CD's first password was shown".to_string())
+        }
         Event::DiskApproved { serial, node, shown } => {
             let text = format!("{}disk {serial} approved: {}", on(node), one_line(shown));
             one(Weight::Headline, Mark::Warn, text)

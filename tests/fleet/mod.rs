@@ -14,6 +14,7 @@ use slipway::{
     engine::{
         Recorder,
         keep::{Keeper, Keeping, Kept},
+        sources::{Desk, Reach},
     },
     etcd::sum::Sum,
     events::{Event, Failure, RunResult, Stamped},
@@ -82,6 +83,8 @@ pub struct Fleet {
     pub cell: Arc<WorldCell>,
     pub ledger: MemDisk,
     pub events: Arc<Mutex<Vec<Stamped>>>,
+    /// What every secret of the operator's is, or why it cannot be read.
+    pub secret: Result<String, String>,
     rng: StdRng,
     runs: u32,
 }
@@ -147,6 +150,7 @@ impl Fleet {
             cell: WorldCell::new(world, journals, clock, faults, None),
             ledger: MemDisk::holding(left.ledger.clone()),
             events: Arc::default(),
+            secret: Ok("secret".into()),
             rng: StdRng::seed_from_u64(seed),
             runs: 0,
         }
@@ -229,8 +233,7 @@ impl Fleet {
             ledger,
             recorder,
             keeper: Arc::new(Shelf),
-            read_secret: Arc::new(|_| Box::pin(async { Ok(Sealed::new("secret")) })),
-            hide: Arc::new(|_| {}),
+            desk: self.desk(),
             interrupts,
         };
         let killed = self.cell.controller_was_killed();
@@ -238,6 +241,22 @@ impl Fleet {
             biased;
             _ = killed.wait_for(|k| k.then_some(())) => None,
             outcome = conduct::conduct(&order, means, |_| true) => Some(outcome),
+        }
+    }
+
+    /// Every secret is the same, unless the story says otherwise.
+    fn desk(&self) -> Desk {
+        let secret = self.secret.clone();
+        Desk {
+            read_secret: Arc::new(move |source| {
+                let answer = match &secret {
+                    Ok(text) => Ok(Sealed::new(text.as_str()).into()),
+                    Err(why) => Err(Failure::new(format!("read a secret from {source}"), why)),
+                };
+                Box::pin(async { answer })
+            }),
+            hide: Arc::new(|_| {}),
+            try_repository: Arc::new(|_| Box::pin(async { Ok(Reach::Fine) })),
         }
     }
 
@@ -258,7 +277,9 @@ impl Fleet {
             run: String::new(),
         };
         let connector = Arc::new(SimConnector::new(self.cell.clone()));
-        conduct::plan_only(&order, connector, self.cell.clock, &self.ledger(), &None).await.unwrap()
+        conduct::plan_only(&order, connector, self.cell.clock, &self.ledger(), &None, &self.desk())
+            .await
+            .unwrap()
     }
 
     pub fn heard(&self) -> Vec<Event> {

@@ -207,6 +207,7 @@ fn cluster_api(inventory: &Inventory, case: &Case) -> ApiFacts {
         cordoned_by_us: false,
         taints: vec![],
         labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         pods: 7,
     };
     let member = |n: &&Node| Member {

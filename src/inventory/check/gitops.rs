@@ -1,7 +1,7 @@
 //! The repository's address, revision and paths, and how it is reached.
 
 use super::{Finding, Findings, text};
-use crate::inventory::{GitAccess, Inventory};
+use crate::inventory::Inventory;
 
 pub(super) fn check(inventory: &Inventory, f: &mut Findings<'_>) {
     let Some(gitops) = &inventory.gitops else { return };
@@ -22,44 +22,7 @@ pub(super) fn check(inventory: &Inventory, f: &mut Findings<'_>) {
         f.add(Finding::error("gitops.revision", message));
     }
     repo(&gitops.repo, f);
-    if let Some(given) = &gitops.access {
-        access(&gitops.repo, given, f);
-    }
-}
-
-/// Credentials that fit the address, each from one place.
-fn access(repo: &str, access: &GitAccess, f: &mut Findings<'_>) {
-    let over_https = repo.to_lowercase().starts_with("https://");
-    let at = |key: &str| format!("gitops.access.{key}");
-    for (key, from) in [("token", &access.token), ("ssh_key", &access.ssh_key)] {
-        let Some(from) = from else { continue };
-        let given = [from.env.is_some(), from.file.is_some(), !from.command.is_empty()];
-        if given.iter().filter(|g| **g).count() != 1 {
-            let message = format!("`{key}` wants one of `env`, `file` and `command`");
-            f.add(Finding::error(&at(key), message).hint("for example { env = \"GIT_TOKEN\" }"));
-        }
-        if (key == "token") != over_https {
-            let other = if over_https { "a token" } else { "an SSH key" };
-            let message = format!("`{key}` is of no use for `{repo}`, which takes {other}");
-            f.add(Finding::error(&at(key), message).given("gitops.repo"));
-        }
-    }
-    for (key, text) in [("known_hosts", &access.known_hosts), ("ca", &access.ca)] {
-        let Some(text) = text else { continue };
-        if text.text.is_some() == text.file.is_some() {
-            let message = format!("`{key}` wants either `text` or `file`");
-            f.add(Finding::error(&at(key), message));
-        }
-    }
-    if access.ssh_key.is_some() && access.known_hosts.is_none() {
-        let message =
-            "`ssh_key` without `known_hosts`: nobody could tell the Git host from another";
-        f.add(
-            Finding::error(&at("ssh_key"), message).hint(
-                "`ssh-keyscan HOST` prints its keys; compare them with what the host publishes",
-            ),
-        );
-    }
+    super::secrets::check(gitops, f);
 }
 
 fn repo(repo: &str, f: &mut Findings<'_>) {

@@ -12,6 +12,7 @@ mod kubeadm;
 mod networks;
 mod nodes;
 mod os_disk;
+mod secrets;
 mod sim;
 mod text;
 

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::{
-    FakeSys, Machine,
+    FakeCluster, FakeSys, Machine,
     cluster::{FakeAddon, FakeMember},
 };
 use crate::{
@@ -20,9 +20,10 @@ use crate::{
         etcd::OUTGOING,
         kubeadm::ENCRYPTION,
         repository::{Kustomization, Repository},
+        secrets::{ClusterSecret, SecretFound},
         sys::{
-            Access, Cluster, Installed, KeyFile, Plane, SnapshotInfo, SysError, SysResult,
-            UserCertificate,
+            Access, Cluster, EngineLogin, Installed, KeyFile, Plane, SnapshotInfo, SysError,
+            SysResult, UserCertificate,
         },
     },
     secret::Sealed,
@@ -89,6 +90,7 @@ impl Cluster for FakeSys {
         node: &NodeName,
         schedulable: bool,
         labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
     ) -> SysResult<()> {
         self.cluster_act("label-node", 200, |cluster, _| {
             let found = cluster.nodes.get_mut(node).ok_or_else(|| no_node(node))?;
@@ -100,6 +102,7 @@ impl Cluster for FakeSys {
                 found.taints.insert(CONTROL_PLANE_TAINT.into());
             }
             found.labels.extend(labels.clone());
+            found.annotations.extend(annotations.clone());
             Ok(())
         })
         .await
@@ -258,6 +261,38 @@ impl Cluster for FakeSys {
                 cluster.applications.entry(app.into()).or_insert((commit.clone(), healthy_at_ms));
             }
             Ok(Installed { commit, applications: vec!["argocd/root".into()] })
+        })
+        .await
+    }
+
+    async fn argocd_login(&self) -> SysResult<EngineLogin> {
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m);
+                let installed = cluster.is_some_and(|c| c.addons.contains_key("argocd"));
+                let password = installed.then(|| Sealed::new("a-simulated-password"));
+                EngineLogin { installed, password, addresses: Vec::new() }
+            })
+            .await)
+    }
+
+    async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound> {
+        let now_ms = self.cell.now_ms();
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m);
+                let answers = |c: &&FakeCluster| c.api_answers(&self.node, world, now_ms);
+                cluster
+                    .filter(answers)
+                    .map_or(SecretFound::NoCluster, |cluster| cluster.secret_beside(wanted))
+            })
+            .await)
+    }
+
+    async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()> {
+        self.cluster_act("put-secret", 300, |cluster, _| {
+            cluster.take_secret(wanted);
+            Ok(())
         })
         .await
     }

@@ -27,6 +27,8 @@ pub struct FakeNode {
     pub cordoned_by_us: bool,
     pub taints: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     pub pods: u32,
     pub noout: bool,
 }
@@ -35,6 +37,17 @@ pub struct FakeNode {
 pub struct FakeAddon {
     pub version: String,
     pub ready_at_ms: u64,
+}
+
+/// What is known of a Secret: never a value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FakeSecret {
+    pub kind: String,
+    pub labels: BTreeMap<String, String>,
+    /// By key, a mark of what was put there, which tells another value from it and not what it is.
+    pub keys: BTreeMap<String, u32>,
+    /// Somebody else, if it is not Slipway's.
+    pub kept_by: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -55,6 +68,11 @@ pub struct FakeCluster {
     pub applications: BTreeMap<String, (String, u64)>,
     pub endpoint: Option<Ipv4Addr>,
     pub ceph_fsid: Option<String>,
+    #[serde(default)]
+    pub namespaces: BTreeSet<String>,
+    /// `NAMESPACE/NAME`
+    #[serde(default)]
+    pub secrets: BTreeMap<String, FakeSecret>,
 }
 
 impl FakeCluster {
@@ -111,6 +129,7 @@ impl FakeCluster {
                 cordoned_by_us: node.cordoned_by_us,
                 taints: node.taints.iter().cloned().collect(),
                 labels: node.labels.clone(),
+                annotations: node.annotations.clone(),
                 pods: node.pods,
             }
         };

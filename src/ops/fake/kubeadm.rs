@@ -47,6 +47,7 @@ fn new_node(control_plane: bool) -> FakeNode {
         cordoned_by_us: false,
         taints: taints.into_iter().collect(),
         labels: labels.into_iter().collect(),
+        annotations: Default::default(),
         pods: 0,
         noout: false,
     }

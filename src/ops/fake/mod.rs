@@ -11,6 +11,7 @@ mod host;
 mod kubeadm;
 mod machine;
 mod pod_network;
+mod secrets;
 mod world;
 
 use std::sync::Arc;

@@ -24,8 +24,10 @@ use crate::{
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
+        secrets::{ClusterSecret, SecretFound},
         sys::{
-            Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
+            Cluster, EngineLogin, Installed, Plane, SnapshotInfo, SysError, SysResult, Time,
+            UserCertificate,
         },
     },
 };
@@ -350,10 +352,11 @@ impl Cluster for Linux {
         node: &NodeName,
         schedulable: bool,
         labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
     ) -> SysResult<()> {
         let found = self.own_api()?.get(&node_path(node)).await?;
         let mut patch = json!({
-            "metadata": { "labels": labels, "resourceVersion": found["metadata"]["resourceVersion"] },
+            "metadata": { "labels": labels, "annotations": annotations, "resourceVersion": found["metadata"]["resourceVersion"] },
             "spec": {},
         });
         let control_plane =
@@ -461,6 +464,18 @@ impl Cluster for Linux {
         wait_s: u32,
     ) -> SysResult<Installed> {
         self.kustomized(name, from, wait_s).await
+    }
+
+    async fn argocd_login(&self) -> SysResult<EngineLogin> {
+        self.engine_login().await
+    }
+
+    async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound> {
+        self.found_secret(wanted).await
+    }
+
+    async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()> {
+        self.given_secret(wanted).await
     }
 
     async fn gitops_applications(&self) -> SysResult<Vec<Application>> {

@@ -13,6 +13,7 @@ use crate::{
         read,
     },
     ops::{
+        engine_access,
         repository::{Kustomization, Repository},
         sys::{Installed, SysError, SysErrorKind, SysResult, Time},
     },
@@ -297,16 +298,10 @@ fn host(url: &str) -> Option<String> {
 
 /// Labels make a Secret a repository. None where the repository is open to everybody.
 fn repository_secret(repository: &Repository, namespace: &str) -> Option<Value> {
-    let access = &repository.access;
-    let mut data = json!({ "type": "git", "url": repository.url });
-    if let Some(token) = access.token.as_ref().and_then(|t| t.value.as_ref()) {
-        data["username"] = json!(access.username.as_deref().unwrap_or("git"));
-        data["password"] = json!(token.reveal());
-    } else if let Some(key) = access.ssh_key.as_ref().and_then(|k| k.value.as_ref()) {
-        data["sshPrivateKey"] = json!(format!("{}\n", key.reveal().trim_end()));
-    } else {
-        return None;
-    }
+    let data: BTreeMap<&str, String> = engine_access::argocd(repository)?
+        .into_iter()
+        .map(|(key, value)| (key, value.reveal().to_string()))
+        .collect();
     Some(json!({
         "apiVersion": "v1", "kind": "Secret",
         "metadata": {
