@@ -340,7 +340,10 @@ mod tests {
         let version: Version = "1.6.1".parse().unwrap();
         let wanted = BTreeSet::from([Wanted::Release("gateway-api".into(), version)]);
         let failures = gather_these(wanted.clone(), &releases).await.unwrap_err();
-        assert!(failures[0].hint.as_ref().unwrap().contains("\"gateway-api:1.6.1\" = "), "{failures:?}");
+        assert!(
+            failures[0].hint.as_ref().unwrap().contains("\"gateway-api:1.6.1\" = "),
+            "{failures:?}"
+        );
         let pin = BTreeMap::from([("gateway-api:1.6.1".into(), format!("sha256:{:064}", 0))]);
         let fetcher = releases.fetcher.clone().map(|fetcher| fetcher.pinned(&pin));
         let gathered = gather_these(wanted, &Releases { fetcher, ..releases }).await.unwrap();

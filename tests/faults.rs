@@ -136,7 +136,10 @@ fn pods_that_do_not_reach_each_other_are_told_by_their_nodes() {
         let (step, at) = (Some("kubeadm-join".to_string()), SimFaultAt::After);
         with(&fleet, vec![SimFault { step, at, ..fault(SimFaultKind::NoPodTraffic) }]);
         let came = result(&fleet.type_(&bootstrap()).await);
-        for pair in ["pods on node-a do not reach pods on node-b", "pods on node-b do not reach pods on node-c"] {
+        for pair in [
+            "pods on node-a do not reach pods on node-b",
+            "pods on node-b do not reach pods on node-c",
+        ] {
             assert!(came.contains(pair), "{came}");
         }
         assert!(!came.contains("node-a do not reach pods on node-c"), "{came}");
