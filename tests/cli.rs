@@ -249,7 +249,7 @@ fn bad_usage() {
         "bootstrap --until cnn -i sim.toml",
         "upgrade --to one -i sim.toml",
         "bootstrap --state-dir in-the-way -i sim.toml",
-        "bootstrap -i homelab.toml",
+        "upgrade --to 1.37.0 -i homelab.toml",
     ] {
         desk.run(2, line);
     }

@@ -371,7 +371,12 @@ impl Cluster for Linux {
             taints.push(json!({ "key": CONTROL_PLANE_TAINT, "effect": "NoSchedule" }));
         }
         patch["spec"]["taints"] = taints.into();
-        self.patch_node(node, &patch).await
+        let kind = "merge-patch+json";
+        match self.own_api()?.patch(&node_path(node), kind, &patch).await {
+            // Somebody else wrote to it meanwhile, as happens to new nodes: it is read anew.
+            Err(Trouble::Said { code: 409, message }) => Err(SysError::passing(message)),
+            done => Ok(done.map(drop)?),
+        }
     }
 
     async fn delete_node(&self, node: &NodeName) -> SysResult<()> {
