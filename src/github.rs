@@ -93,7 +93,7 @@ pub async fn exchange(app: &GithubApp, key: &Sealed) -> Result<Sealed, Refused> 
     let answer = asked.map_err(|error| Refused {
         why: format!("{} cannot be reached: {}", app.api, artifacts::chain(&error)),
         hint: Some(
-            "the app's key is exchanged for a token by this machine: it has to reach the API"
+            "the app's key is exchanged for a token by this machine: it has to reach the API; `gitops.access.ca` names a CA that is not everybody's"
                 .into(),
         ),
         passing: true,
