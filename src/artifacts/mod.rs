@@ -18,6 +18,7 @@ mod fetch;
 mod manifest;
 mod registry;
 mod oci;
+pub mod pacman;
 
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress, Tell};

@@ -8,7 +8,9 @@ pub mod accounts;
 pub mod action;
 pub mod checks;
 pub mod cluster;
+pub mod components;
 pub mod disks;
+pub mod endpoint;
 pub mod etcd;
 pub mod files;
 pub mod gather;
@@ -110,6 +112,8 @@ ops! {
     CertificatesFresh(checks::CertificatesFresh),
     ClusterWhole(checks::ClusterWhole),
     DnsAnswers(checks::DnsAnswers),
+    EndpointFit(endpoint::EndpointFit),
+    ComponentsWell(components::ComponentsWell),
     MintUser(access::MintUser),
     EtcdStatus(etcd::EtcdStatus),
 }

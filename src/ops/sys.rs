@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::repository::{Kustomization, Repository};
+use super::{
+    endpoint::Seen,
+    repository::{Kustomization, Repository},
+};
 use crate::{
     etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
@@ -375,15 +378,20 @@ pub trait Kubeadm: Send + Sync {
     async fn upgrade_node(&self, config: &str) -> SysResult<()>;
     /// Makes a token and, for a control plane, uploads the certificates under a new key.
     async fn mint_join(&self, control_plane: bool) -> SysResult<JoinMaterial>;
+    /// Who or what is at an endpoint that somebody else runs.
+    async fn look_at_endpoint(&self, at: &EndpointAt) -> SysResult<Seen>;
     /// Why the API server cannot be had through the cluster's endpoint from here; None when it can.
     async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>>;
+    /// What is wrong with this node's own part of the control plane, each component in words.
+    async fn component_troubles(&self) -> SysResult<Vec<String>>;
 }
 
 /// Where a cluster's API server is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointAt {
     pub host: String,
-    pub address: Ipv4Addr,
+    /// None for a name that only DNS knows: asked on each node.
+    pub address: Option<Ipv4Addr>,
     pub port: u16,
 }
 
@@ -463,7 +471,7 @@ pub trait Cluster: Send + Sync {
     ) -> SysResult<Installed>;
     /// Argo CD's applications, whoever made them.
     async fn gitops_applications(&self) -> SysResult<Vec<Application>>;
-    /// What is wrong with the nodes, each in words: static pods that are not ready, addresses on the
+    /// What is wrong with the nodes, each in words: static pods that do not run, addresses on the
     /// wrong network, an API server that reads another Secret than its neighbours.
     async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>>;
     /// Why the cluster's DNS does not know a name, asked from here; None when it does.
