@@ -22,4 +22,4 @@ pub mod pacman;
 
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress, Tell};
-pub use store::{Release, Store};
+pub use store::{Release, Store, digest};

@@ -101,7 +101,7 @@ impl Action for EtcdGate {
                     "pass the etcd gate",
                     format!("after {} s: {}", self.wait_s, shut.join("; ")),
                 )
-                .hint("`slipway status` shows the members; bring them all up, then run the same command again"));
+                .hint("`slipway status` shows the members; bring them all up, or take one whose machine is gone away with `slipway remove-node NODE`; then run the same command again"));
             }
             sys.sleep_ms(500).await;
         }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     endpoint::Seen,
+    packages::PackageSet,
     repository::{Kustomization, Repository},
 };
 use crate::{
@@ -154,6 +155,9 @@ pub trait Time: Send + Sync {
 pub trait Packages: Send + Sync {
     async fn missing_packages(&self, names: &[String]) -> SysResult<Vec<String>>;
     async fn install_packages(&self, names: &[String]) -> SysResult<()>;
+    /// The same, from what was brought along and from nowhere else; nothing of it stays but what was
+    /// installed.
+    async fn install_packages_from(&self, names: &[String], set: &PackageSet) -> SysResult<()>;
     /// What a whole update would bring: `linux 6.17.1 -> 6.17.3`.
     async fn updates(&self) -> SysResult<Vec<String>>;
     /// All of them, in one transaction; never a part.

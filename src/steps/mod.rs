@@ -198,8 +198,12 @@ pub static STEPS: &[Step] = &[
     step("node-labels", "Labels, and whether workloads run here", node_labels::decide),
     step("cni", "The pod network", cni::decide),
     step("kubeadm-join", "The node joins the cluster", kubeadm_join::decide),
-    step("verify-node", "The endpoint answers from this node", verify_node::decide),
-    step("verify-cluster", "Nodes, etcd and certificates are well", verify_cluster::decide),
+    step(
+        "verify-node",
+        "The node's part of the control plane, its certificates, and the endpoint from here",
+        verify_node::decide,
+    ),
+    step("verify-cluster", "Nodes, etcd and encryption are well", verify_cluster::decide),
     step("gitops-engine", "Argo CD or Flux, from the repository", gitops_engine::decide),
     step("hand-off", "Git takes over", hand_off::decide),
     // Upgrade.

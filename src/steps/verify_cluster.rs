@@ -1,19 +1,16 @@
-//! verify-cluster: nodes, etcd and certificates, asked once, on the control plane that acts.
+//! verify-cluster: nodes, etcd and what all API servers read, asked once, on the control plane that acts.
 
 use crate::{
     inventory::Node,
     names::NodeName,
     ops::{
-        checks::{CertificatesFresh, ClusterWhole, NodesReady},
+        checks::{ClusterWhole, NodesReady},
         etcd::EtcdGate,
         sys::Plane,
     },
 };
 
 use super::{Decision, Draft, Scene, is_control_plane, known};
-
-/// Certificates live a year and an upgrade renews them: a month is time enough to plan one.
-const MIN_DAYS: u32 = 30;
 
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let leaving = scene.wish.target.as_ref().filter(|_| scene.wish.verb == "remove-node");
@@ -39,6 +36,5 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         Draft::new(&node.name, NodesReady { nodes, kubelet: None, wait_s: 180 }),
         Draft::new(&node.name, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
         Draft::new(&node.name, ClusterWhole { planes, wait_s: 120 }),
-        Draft::new(&node.name, CertificatesFresh { min_days: MIN_DAYS }),
     ])
 }

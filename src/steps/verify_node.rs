@@ -4,11 +4,14 @@
 use crate::{
     inventory::Node,
     ops::{
-        checks::{DnsAnswers, EndpointAnswers},
+        checks::{CertificatesFresh, DnsAnswers, EndpointAnswers},
         components::ComponentsWell,
         sys::EndpointAt,
     },
 };
+
+/// Certificates live a year and an upgrade renews them: a month is time enough to plan one.
+const MIN_DAYS: u32 = 30;
 
 /// Every cluster has it, and it is never renamed.
 const NAME: &str = "kubernetes.default.svc.cluster.local";
@@ -23,6 +26,8 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let mut drafts = Vec::new();
     if is_control_plane(node) {
         drafts.push(Draft::new(&node.name, ComponentsWell { wait_s: 120 }));
+        // Each has its own, and tells of no other's.
+        drafts.push(Draft::new(&node.name, CertificatesFresh { min_days: MIN_DAYS }));
     }
     let endpoint = &scene.inventory.cluster.endpoint;
     // A name that only DNS knows is looked up where it is used.

@@ -10,7 +10,7 @@ mod packages;
 mod read;
 mod write;
 
-pub use packages::packages;
+pub use packages::{fetched, packages};
 pub use read::{Unpacked, unpack, verify};
 pub use write::{Ingredient, Made, create};
 
