@@ -4,7 +4,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use reqwest::{Client, Method, header::CONTENT_TYPE};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    DigitallySignedStruct, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
 use serde_json::Value;
 
 const CONNECT: Duration = Duration::from_secs(3);
@@ -76,6 +80,60 @@ fn unreachable(error: &reqwest::Error) -> Trouble {
     Trouble::Unreachable(text)
 }
 
+/// What a server says to a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Greeting {
+    /// A certificate by the CA that it was compared with.
+    Trusted,
+    /// Another one, or there was nothing to compare it with.
+    Untrusted,
+    /// Words that are no TLS.
+    NoTls,
+    /// It closed, or kept silent.
+    Gone,
+}
+
+/// A handshake and no more. Blocks, as long as the stream's own time-outs let it.
+pub fn greet(mut stream: std::net::TcpStream, host: &str, ca: Option<&[u8]>) -> Greeting {
+    let Ok(name) = ServerName::try_from(host.to_string()) else { return Greeting::Untrusted };
+    let config = match ca {
+        Some(ca) => config(&Credentials { ca: ca.to_vec(), client: None }),
+        None => trusting(),
+    };
+    // A CA that cannot be read has signed nothing.
+    let Ok(config) = config else { return Greeting::Untrusted };
+    let Ok(mut connection) = rustls::ClientConnection::new(Arc::new(config), name) else {
+        return Greeting::Untrusted;
+    };
+    while connection.is_handshaking() {
+        if let Err(error) = connection.complete_io(&mut stream) {
+            let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+            return match tls {
+                Some(rustls::Error::InvalidCertificate(_)) => Greeting::Untrusted,
+                // A server that wants something else of TLS speaks it.
+                Some(rustls::Error::AlertReceived(_) | rustls::Error::PeerIncompatible(_)) => {
+                    Greeting::Untrusted
+                }
+                Some(_) => Greeting::NoTls,
+                None => Greeting::Gone,
+            };
+        }
+    }
+    if ca.is_some() { Greeting::Trusted } else { Greeting::Untrusted }
+}
+
+/// Whoever it is.
+fn trusting() -> Answer<rustls::ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let any = Any(provider.signature_verification_algorithms);
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(any))
+        .with_no_client_auth())
+}
+
 fn config(with: &Credentials) -> Answer<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&with.ca) {
@@ -93,7 +151,58 @@ fn config(with: &Credentials) -> Answer<rustls::ClientConfig> {
     builder.with_client_auth_cert(chain, key).map_err(other)
 }
 
+/// Takes any certificate: for a neighbour in the same machine that makes its own.
+#[derive(Debug)]
+struct Any(rustls::crypto::WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Any {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
 impl Https {
+    /// A component of this very node, whose certificate nobody has signed. Nothing secret is ever
+    /// said to it, and it only says whether it is well.
+    pub fn of_this_node(address: std::net::Ipv4Addr, port: u16) -> Answer<Self> {
+        let builder = Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(trusting()?)
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER);
+        let base = format!("https://{address}:{port}");
+        Ok(Self { client: builder.build().map_err(other)?, base })
+    }
+
     /// `base` is `https://HOST:PORT`.
     pub fn new(base: impl Into<String>, with: &Credentials) -> Answer<Self> {
         Self::at(base, with, None)

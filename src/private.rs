@@ -42,8 +42,14 @@ impl Part {
     pub fn beside(path: &Path) -> io::Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let part = directory(path).join(format!(".{name}.part-{}", std::process::id()));
-        let file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&part)?;
+        // Never a file that is there already, nor where a link leads: whoever may put one into this
+        // directory would read what is written. One of ours that a kill left, of a process with the same
+        // number, goes first.
+        let new = || OpenOptions::new().create_new(true).write(true).mode(0o600).open(&part);
+        let file = new().or_else(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => fs::remove_file(&part).and_then(|()| new()),
+            _ => Err(error),
+        })?;
         Ok(Self { path: part, file, kept: false })
     }
 
@@ -142,6 +148,23 @@ mod tests {
         symlink("b", at("a")).unwrap();
         symlink("a", at("b")).unwrap();
         assert!(target(&at("a")).is_err());
+    }
+
+    #[test]
+    fn a_part_is_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("others"), "theirs").unwrap();
+        let part = at(&format!(".config.part-{}", std::process::id()));
+        symlink(at("others"), &part).unwrap();
+        replace(&at("config"), b"secret").unwrap();
+        assert_eq!(fs::read_to_string(at("others")).unwrap(), "theirs", "no link is followed");
+        fs::write(&part, "old").unwrap();
+        fs::set_permissions(&part, fs::Permissions::from_mode(0o644)).unwrap();
+        replace(&at("config"), b"new").unwrap();
+        assert_eq!(fs::metadata(at("config")).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::create_dir(&part).unwrap();
+        assert!(replace(&at("config"), b"x").is_err());
     }
 
     #[test]

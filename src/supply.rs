@@ -10,13 +10,13 @@ use std::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    artifacts::{Fetcher, Progress, Release, Store},
+    artifacts::{Fetcher, Progress, Release, Store, digest},
     events::Failure,
-    inventory::Inventory,
+    inventory::{Inventory, Os},
     names::{Version, image_file},
     ops::{
         Op,
-        packages::{Artifact, Images, complete, incoming},
+        packages::{Artifact, Images, PackageSet, Packages, complete, incoming},
     },
     plan::{Plan, PlannedOp, Verdict},
     steps::{Memory, STEPS, Scene, Wish},
@@ -28,6 +28,8 @@ use crate::{
 pub enum Wanted {
     Release(String, Version),
     Image(String),
+    /// A file of a bundle's repository of packages.
+    Package(String),
 }
 
 impl fmt::Display for Wanted {
@@ -35,6 +37,7 @@ impl fmt::Display for Wanted {
         match self {
             Wanted::Release(name, version) => write!(f, "{name} {version}"),
             Wanted::Image(image) => write!(f, "{image}"),
+            Wanted::Package(file) => write!(f, "{file}"),
         }
     }
 }
@@ -49,6 +52,8 @@ pub struct Releases {
     pub fetcher: Option<Fetcher>,
     /// What the store was unpacked from, if it was.
     pub bundle: Option<PathBuf>,
+    /// The distribution's packages, where that has them.
+    pub packages: Option<PathBuf>,
 }
 
 /// None for machines that need none.
@@ -82,6 +87,9 @@ fn all_of(op: &Op) -> Vec<Wanted> {
         Op::Artifact(Artifact { name, version, .. }) => {
             vec![Wanted::Release(name.clone(), version.clone())]
         }
+        Op::Packages(Packages { from: Some(set), .. }) => {
+            set.files.iter().cloned().map(Wanted::Package).collect()
+        }
         Op::Images(Images { images }) => images.iter().cloned().map(Wanted::Image).collect(),
         _ => Vec::new(),
     }
@@ -100,6 +108,32 @@ pub fn of_inventory(inventory: &Inventory) -> BTreeSet<Wanted> {
     decided.filter_map(Result::ok).flatten().flat_map(|draft| all_of(&draft.op)).collect()
 }
 
+/// The distribution's packages that Arch machines of this inventory have to have.
+pub fn packages_of_inventory(inventory: &Inventory) -> BTreeSet<String> {
+    let (facts, memory) = (BTreeMap::new(), Memory::default());
+    let wish = Wish { verb: "bootstrap".into(), ..Wish::default() };
+    let scene = Scene { inventory, facts: &facts, wish: &wish, memory: &memory };
+    let arch = inventory.nodes.iter().filter(|node| node.os == Os::Arch);
+    let decided = arch.flat_map(|node| STEPS.iter().map(|step| (step.decide)(&scene, node)));
+    let names = |op: Op| match op {
+        Op::Packages(Packages { names, .. }) => names,
+        _ => Vec::new(),
+    };
+    decided.filter_map(Result::ok).flatten().flat_map(|draft| names(draft.op)).collect()
+}
+
+/// What lies in a directory of packages, as ops name it. None where there is no database.
+pub fn package_set(dir: &std::path::Path) -> Option<PackageSet> {
+    let entries = std::fs::read_dir(dir).ok()?.flatten();
+    let mut files: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    // The list of all files of packages is of no use to anybody who installs.
+    files.retain(|name| name.ends_with(".db") || name.contains(".pkg.tar"));
+    files.sort();
+    let database = files.iter().find(|name| name.ends_with(".db"))?.clone();
+    Some(PackageSet { database, files })
+}
+
 /// What a plan needs, as far as it is here: read through and compared with its checksums.
 #[derive(Debug, Default)]
 pub struct Gathered {
@@ -108,7 +142,8 @@ pub struct Gathered {
     pub missing: BTreeSet<Wanted>,
 }
 
-fn read(store: &Store, wanted: Wanted) -> Result<(Wanted, Parcel), Failure> {
+fn read(releases: &Releases, wanted: Wanted) -> Result<(Wanted, Parcel), Failure> {
+    let store = &releases.store;
     let (name, installed, release) = match &wanted {
         Wanted::Release(name, version) => {
             let release = store.find(name, version)?;
@@ -117,6 +152,13 @@ fn read(store: &Store, wanted: Wanted) -> Result<(Wanted, Parcel), Failure> {
         }
         // Whether it was imported is known to the runtime, and to no file.
         Wanted::Image(image) => (image_file(image), None, store.find_image(image)?),
+        Wanted::Package(name) => {
+            let file = releases.packages.clone().unwrap_or_default().join(name);
+            let read = digest(&file);
+            let (sha256, bytes) =
+                read.map_err(|e| Failure::new(format!("read {}", file.display()), e.to_string()))?;
+            (name.clone(), None, Release { file, sha256, bytes, archive: false })
+        }
     };
     let Release { file, sha256, bytes, .. } = release;
     Ok((wanted, Parcel { name, file, sha256, bytes, installed }))
@@ -160,8 +202,8 @@ async fn gather_these(
             ));
             continue;
         }
-        let store = releases.store.clone();
-        reading.push(tokio::task::spawn_blocking(move || read(&store, wanted)));
+        let from = releases.clone();
+        reading.push(tokio::task::spawn_blocking(move || read(&from, wanted)));
     }
     for reading in reading {
         match reading.await {
@@ -179,7 +221,7 @@ pub async fn fetch(
     supply: &Supply,
     tell: Say<'_>,
 ) -> Result<Parcels, Vec<Failure>> {
-    let Some(Releases { store, fetcher: Some(fetcher), .. }) = supply else {
+    let Some(releases @ Releases { fetcher: Some(fetcher), .. }) = supply else {
         return Ok(Parcels::new());
     };
     let turns = Semaphore::new(AT_ONCE);
@@ -189,9 +231,11 @@ pub async fn fetch(
         match &wanted {
             Wanted::Release(name, version) => fetcher.fetch(name, version, &told).await?,
             Wanted::Image(image) => fetcher.fetch_image(image, &told).await?,
+            // They come with a bundle, or the nodes fetch them.
+            Wanted::Package(_) => {}
         }
-        let store = store.clone();
-        let read = tokio::task::spawn_blocking(move || read(&store, wanted)).await;
+        let from = releases.clone();
+        let read = tokio::task::spawn_blocking(move || read(&from, wanted)).await;
         read.unwrap_or_else(|e| Err(Failure::new("read release files", e.to_string())))
     };
     let (mut parcels, mut failures) = (Parcels::new(), Vec::new());
@@ -204,14 +248,18 @@ pub async fn fetch(
     if failures.is_empty() { Ok(parcels) } else { Err(failures) }
 }
 
-fn shown(wanted: &Wanted, progress: &Progress) -> String {
+/// How far something is, in words.
+pub fn shown(wanted: &dyn fmt::Display, progress: &Progress) -> String {
     let mb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
+    let rate = progress.per_s.map_or(String::new(), |rate| format!(", {} MB/s", mb(rate)));
     match (progress.done, progress.total) {
-        (true, _) => format!("fetched {wanted}: {} MB", mb(progress.bytes)),
+        (true, _) => format!("fetched {wanted}: {} MB{rate}", mb(progress.bytes)),
         (false, Some(total)) => {
-            format!("fetching {wanted}: {} of {} MB", mb(progress.bytes), mb(total))
+            let percent = 100 * progress.bytes / total.max(1);
+            let of = format!("{} of {} MB", mb(progress.bytes), mb(total));
+            format!("fetching {wanted}: {of}, {percent} %{rate}")
         }
-        (false, None) => format!("fetching {wanted}: {} MB", mb(progress.bytes)),
+        (false, None) => format!("fetching {wanted}: {} MB{rate}", mb(progress.bytes)),
     }
 }
 
@@ -220,6 +268,9 @@ impl Releases {
         match wanted {
             Wanted::Release(name, version) => self.store.place(name, version).is_some(),
             Wanted::Image(image) => self.store.image_place(image).is_some(),
+            Wanted::Package(name) => {
+                self.packages.as_ref().is_some_and(|dir| dir.join(name).is_file())
+            }
         }
     }
 
@@ -231,6 +282,7 @@ impl Releases {
                 Some(fetcher.address(name, version)?.host().to_string())
             }
             Wanted::Image(image) => Some(fetcher.image_host(image)),
+            Wanted::Package(_) => None,
         }
     }
 
@@ -238,7 +290,7 @@ impl Releases {
     fn unpinned(&self, wanted: &Wanted) -> Option<Failure> {
         match wanted {
             Wanted::Release(name, version) => self.fetcher.as_ref()?.unpinned(name, version),
-            Wanted::Image(_) => None,
+            Wanted::Image(_) | Wanted::Package(_) => None,
         }
     }
 
@@ -357,6 +409,7 @@ mod tests {
             store: Store::at(dir.path()),
             fetcher: None,
             bundle: Some("x.slipway".into()),
+            packages: None,
         };
         let wanted = BTreeSet::from([Wanted::Image("registry.k8s.io/pause:1".into())]);
         let failures = obtain(wanted.clone(), &releases, &|_| ()).await.unwrap_err();

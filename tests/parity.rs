@@ -66,7 +66,7 @@ fn scripts() -> Vec<Script> {
         Op::from(Directory { path, mode, owner })
     };
     let packages = |names: &[&str]| {
-        Op::from(Packages { names: names.iter().map(|n| (*n).to_string()).collect() })
+        Op::from(Packages { names: names.iter().map(|n| (*n).to_string()).collect(), from: None })
     };
     let user = |groups: &[&str], keys: &[&str]| {
         let owned = |all: &[&str]| all.iter().map(|t| (*t).to_string()).collect();

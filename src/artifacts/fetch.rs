@@ -19,6 +19,8 @@ use crate::{events::Failure, names::Version};
 pub struct Progress {
     pub bytes: u64,
     pub total: Option<u64>,
+    /// Of what came in this go.
+    pub per_s: Option<u64>,
     pub done: bool,
 }
 

@@ -18,9 +18,10 @@ mod fetch;
 mod manifest;
 mod registry;
 mod oci;
+pub mod pacman;
 
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress, Tell};
 pub use sources::{is_release, program};
-pub use store::{Release, Store};
+pub use store::{Release, Store, digest};
 pub use web::{chain, tls};

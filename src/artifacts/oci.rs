@@ -105,7 +105,7 @@ impl Fetcher {
             self.store
                 .keep(&part, &target, &sum, &file)
                 .map_err(|e| unwritable(&what, &target, &e))?;
-            tell(Progress { bytes, total: Some(bytes), done: true });
+            tell(Progress { bytes, total: Some(bytes), per_s: None, done: true });
             Ok(())
         };
         let made = made.await;
@@ -203,7 +203,7 @@ impl Fetcher {
             let told = |progress: Progress| {
                 let bytes = came(progress.bytes);
                 if !progress.done {
-                    tell(Progress { bytes, total: Some(total), done: false });
+                    tell(Progress { bytes, total: Some(total), per_s: None, done: false });
                 }
             };
             let once = async || {

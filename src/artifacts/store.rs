@@ -161,7 +161,7 @@ pub(super) fn ending(name: &str) -> &'static str {
     ARCHIVES.into_iter().find(|ending| name.ends_with(ending)).unwrap_or("")
 }
 
-pub(super) fn digest(file: &Path) -> io::Result<(String, u64)> {
+pub fn digest(file: &Path) -> io::Result<(String, u64)> {
     let (mut file, mut hasher) = (fs::File::open(file)?, Sha256::new());
     let (mut chunk, mut bytes) = (vec![0; 1 << 20], 0);
     loop {

@@ -227,19 +227,25 @@ impl Web {
             .open(part)
             .and_then(|file| file.set_len(bytes).map(|()| file))
             .map_err(|e| for_good(unwritable(what, part, &e)))?;
+        let (begun, had) = (Instant::now(), bytes);
+        let rate = |bytes: u64| {
+            let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            // Of what came in an instant nothing can be told.
+            (ms >= 100).then(|| (bytes - had).saturating_mul(1000) / ms)
+        };
         let mut told = Instant::now();
         while let Some(chunk) = response.chunk().await.map_err(|e| Stop::Passing(chain(&e)))? {
             file.write_all(&chunk).map_err(|e| for_good(unwritable(what, part, &e)))?;
             bytes += chunk.len() as u64;
             if told.elapsed() >= TELL {
                 told = Instant::now();
-                tell(Progress { bytes, total, done: false });
+                tell(Progress { bytes, total, per_s: rate(bytes), done: false });
             }
         }
         if total.is_some_and(|total| bytes < total) {
             return Err(Stop::Passing(format!("it broke off after {bytes} bytes")));
         }
-        tell(Progress { bytes, total: Some(bytes), done: true });
+        tell(Progress { bytes, total: Some(bytes), per_s: rate(bytes), done: true });
         file.sync_all().map_err(|e| for_good(unwritable(what, part, &e)))
     }
 

@@ -5,6 +5,7 @@
 //! it comes.
 
 mod identity;
+mod prune;
 mod store;
 mod verify;
 

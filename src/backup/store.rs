@@ -11,7 +11,10 @@ use nix::sys::statvfs::statvfs;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{DATABASE, FORMAT, Listed, MANIFEST, Manifest, identity};
+use super::{
+    DATABASE, FORMAT, Listed, MANIFEST, Manifest, identity,
+    prune::{Keep, prune},
+};
 use crate::{
     age::{Encryptor, Recipient},
     artifacts::tar::Archive,
@@ -36,6 +39,7 @@ pub struct Store {
     /// As the inventory names them; none for the key in the directory.
     recipients: Vec<String>,
     snapshots: PathBuf,
+    keep: Keep,
     /// One file, instead of one by its name in the directory.
     out: Option<PathBuf>,
     clock: Clock,
@@ -53,6 +57,10 @@ impl Store {
             simulated: inventory.simulated(),
             recipients: inventory.backup.recipients.clone(),
             snapshots,
+            keep: Keep {
+                newest: inventory.backup.keep.into(),
+                days: inventory.backup.keep_days.into(),
+            },
             out: None,
             clock,
             making: Mutex::new(()),
@@ -90,6 +98,8 @@ struct Coming {
     sum: Sum,
     promised: Listed,
     note: Option<(String, String)>,
+    /// None for one that somebody wanted elsewhere.
+    keep: Option<Keep>,
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {
@@ -166,7 +176,8 @@ impl Keeper for Store {
             Ok(archive)
         };
         let archive = begun().map_err(|e| failure(&path, &e))?;
-        Ok(Box::new(Coming { path, archive, sum: Sum::default(), promised, note }))
+        let keep = self.out.is_none().then_some(self.keep);
+        Ok(Box::new(Coming { path, archive, sum: Sum::default(), promised, note, keep }))
     }
 }
 
@@ -180,7 +191,7 @@ impl Keeping for Coming {
     }
 
     fn done(self: Box<Self>) -> Result<Kept, Failure> {
-        let Self { path, mut archive, sum, promised, note } = *self;
+        let Self { path, mut archive, sum, promised, note, keep } = *self;
         let bytes = sum.bytes();
         let arrived =
             sum.finish().map_err(|why| Failure::new(WHAT, format!("what arrived {why}")))?;
@@ -194,6 +205,10 @@ impl Keeping for Coming {
             part.keep(&path)
         };
         finish().map_err(|e| failure(&path, &e))?;
+        // What arrived is what was sent, and lies on the disk: only now may others go.
+        if let Some(keep) = keep {
+            prune(&path, keep);
+        }
         Ok(Kept { file: path.display().to_string(), note })
     }
 }

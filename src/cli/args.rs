@@ -216,9 +216,18 @@ pub enum BundleVerb {
     Create {
         /// The bundle: a zstd-packed tar archive
         file: PathBuf,
-        /// Also the packages of this pacman repository: *.pkg.tar.zst and their database
+        /// These packages of the distribution instead of fetched ones: a pacman repository, *.pkg.tar.zst and their database
         #[arg(long, value_name = "DIR")]
         packages: Option<PathBuf>,
+        /// No packages of the distribution
+        #[arg(long, conflicts_with_all = ["packages", "leave_out"])]
+        no_packages: bool,
+        /// Nothing but packages of the distribution
+        #[arg(long, conflicts_with = "no_packages")]
+        only_packages: bool,
+        /// Packages that the machines have already: neither these nor what only they need
+        #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with = "packages")]
+        leave_out: Vec<String>,
     },
     /// Read one through, check everything in it, and show what that is
     Verify { file: PathBuf },

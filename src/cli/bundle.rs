@@ -12,24 +12,49 @@ use super::{
     output,
 };
 use crate::{
-    artifacts::bundle::{self, Contents, Ingredient, Inputs, Listed, Made},
+    artifacts::{
+        bundle::{self, Contents, Ingredient, Inputs, Listed, Made},
+        pacman,
+    },
     supply,
     ui::Mode,
 };
 
 pub fn bundle(global: &Global, args: &Args) -> Result<Exit, Error> {
     match &args.what {
-        BundleVerb::Create { file, packages } => create(global, file, packages.as_deref()),
+        BundleVerb::Create { file, packages, no_packages, only_packages, leave_out } => {
+            let packages = match (packages, no_packages) {
+                (_, true) => Source::None,
+                (Some(dir), _) => Source::Dir(dir),
+                (None, _) => Source::Mirror { leave_out },
+            };
+            create(global, file, packages, *only_packages)
+        }
         BundleVerb::Verify { file } => verify(global, file),
     }
 }
 
-fn create(global: &Global, to: &Path, packages: Option<&Path>) -> Result<Exit, Error> {
+/// Where the distribution's packages come from.
+enum Source<'a> {
+    None,
+    Dir(&'a Path),
+    Mirror { leave_out: &'a [String] },
+}
+
+fn create(
+    global: &Global,
+    to: &Path,
+    source: Source<'_>,
+    only_packages: bool,
+) -> Result<Exit, Error> {
     let loaded = context::inventory(global)?;
     let (inventory, json) = (&loaded.inventory, context::mode(global) == Mode::Json);
     let one = |failure| Error::failures(vec![failure], None);
     // What a person can mend at once is said before hundreds of megabytes are fetched.
-    let packages = packages.map(bundle::packages).transpose().map_err(one)?;
+    let packages = match source {
+        Source::Dir(dir) => bundle::packages(dir).map_err(one)?,
+        _ => Vec::new(),
+    };
     let runtime = Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -40,22 +65,46 @@ fn create(global: &Global, to: &Path, packages: Option<&Path>) -> Result<Exit, E
             output::err(&format!("{text}\n"));
         }
     };
-    let wanted = supply::of_inventory(inventory);
+    let wanted = match only_packages {
+        true => Default::default(),
+        false => supply::of_inventory(inventory),
+    };
     let releases = context::releases(&loaded);
     let parcels = runtime
         .block_on(supply::obtain(wanted, &releases, &say))
         .map_err(|failures| Error::failures(failures, Some(context::command_line())))?;
+    let mut packages = packages;
+    if let (Source::Mirror { .. }, None) = (&source, &releases.fetcher) {
+        say("without packages of the distribution: `download = false`, and no --packages".into());
+    }
+    if let (Source::Mirror { leave_out }, Some(fetcher)) = (source, &releases.fetcher) {
+        let asked = pacman::Asked {
+            names: supply::packages_of_inventory(inventory),
+            perhaps: pacman::perhaps().collect(),
+            except: leave_out.iter().cloned().collect(),
+        };
+        if !asked.names.is_empty() {
+            let mirrors = pacman::Mirror::all(inventory.artifacts.mirror.as_deref());
+            let dir = context::packages_dir();
+            let tell = |what: &str, progress| say(supply::shown(&what, &progress));
+            let fetching = pacman::fetch(fetcher, &mirrors, &dir, &asked, &tell);
+            let fetched = runtime
+                .block_on(fetching)
+                .map_err(|failures| Error::failures(failures, Some(context::command_line())))?;
+            packages = bundle::fetched(&fetched).map_err(one)?;
+        }
+    }
     let inputs = Inputs {
         cluster: inventory.cluster.name.to_string(),
         inventory: loaded.digest.clone(),
-        packages: packages.is_some(),
+        packages: !packages.is_empty(),
     };
     let contents = Contents::new(inventory.cluster.kubernetes.clone(), inputs);
     let taken = |parcel: &crate::transport::Parcel| {
         Ingredient::of_release(&parcel.file, &parcel.sha256, parcel.bytes)
     };
     let mut ingredients: Vec<Ingredient> = parcels.values().flat_map(taken).collect();
-    ingredients.extend(packages.into_iter().flatten());
+    ingredients.extend(packages);
     say(format!("packing {} files", ingredients.len()));
     let Made { contents, bytes, sha256 } =
         bundle::create(to, contents, ingredients).map_err(one)?;

@@ -86,6 +86,7 @@ impl<'a> Verb<'a> {
             to: None,
             wipe: change.wipe_disk.iter().cloned().collect(),
             destroy_osd: change.destroy_osd.iter().cloned().collect(),
+            packages: None,
         };
         if !loaded.inventory.simulated() {
             check_real(&playbook, &loaded.inventory, change.until.as_ref())?;
@@ -128,11 +129,13 @@ impl<'a> Verb<'a> {
         self
     }
 
-    fn order(&self, run: String) -> Order<'_> {
+    fn order(&self, run: String, fleet: &Fleet) -> Order<'_> {
+        let packages = fleet.supply.as_ref().and_then(|releases| releases.packages.as_deref());
+        let packages = packages.and_then(crate::supply::package_set);
         Order {
             inventory: &self.loaded.inventory,
             playbook: &self.playbook,
-            wish: self.wish.clone(),
+            wish: Wish { packages, ..self.wish.clone() },
             scope: self.scope.clone(),
             force_lease: self.change.take_lease,
             expect_plan: self.change.expect_plan.clone(),
@@ -173,7 +176,7 @@ impl<'a> Verb<'a> {
         let ledger = Ledger::fold(&loaded);
         self.check_birth(&ledger)?;
         let fleet = self.fleet(&dir, false)?;
-        let order = self.order(String::new());
+        let order = self.order(String::new(), &fleet);
         let planned = fleet.runtime.block_on(conduct::plan_only(
             &order,
             fleet.connector.clone(),
@@ -273,7 +276,7 @@ impl<'a> Verb<'a> {
         {
             cell.expect_teardown(self.scope.only.is_empty());
         }
-        let order = self.order(run);
+        let order = self.order(run, &fleet);
         let means = Means {
             connector: fleet.connector.clone(),
             clock: fleet.clock,

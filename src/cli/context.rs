@@ -195,7 +195,7 @@ pub fn releases(loaded: &Loaded) -> Releases {
     let fetcher = asked
         .download
         .then(|| Fetcher::new(store.clone(), asked.mirror.clone()).pinned(&asked.digests));
-    Releases { store, fetcher, bundle: None }
+    Releases { store, fetcher, bundle: None, packages: None }
 }
 
 /// `--bundle`: what is in it, and nothing else.
@@ -207,7 +207,13 @@ pub fn bundled(bundle: &Path) -> Result<Releases, Error> {
         store: artifacts::Store::at(unpacked.releases),
         fetcher: None,
         bundle: Some(bundle.to_path_buf()),
+        packages: unpacked.packages,
     })
+}
+
+/// Packages of the distribution that were fetched for bundles.
+pub fn packages_dir() -> PathBuf {
+    cache(user_and_home().1.as_deref()).join("slipway/packages")
 }
 
 /// Where this user's programs keep what can be fetched again.

@@ -15,6 +15,7 @@ mod identity;
 mod network;
 
 mod render;
+mod strays;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -123,6 +124,7 @@ pub static CHECKS: &[Check] = &[
     cluster::SHUT_OUT,
     cluster::CORDONED,
     cluster::DRIFT,
+    strays::GHOSTS,
     etcd::STARTED,
     etcd::LEARNERS,
     etcd::MATCH,

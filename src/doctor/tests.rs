@@ -419,6 +419,21 @@ const CASES: &[Case] = &[
         |f| f.inventory.nodes[2].role = Role::Worker,
         "node-c: is a control plane, the inventory says a worker",
     ),
+    (
+        Healthy,
+        "node-objects-have-machines",
+        |f| f.node("node-b").kube = Default::default(),
+        "node-b: is known to the cluster, but this machine never joined",
+    ),
+    (
+        Healthy,
+        "node-objects-have-machines",
+        |f| {
+            f.kube_node("node-c", |n| n.ready = false);
+            drop(f.inventory.nodes.pop());
+        },
+        "node-c: is NotReady, and in no inventory",
+    ),
     // etcd.
     (
         Healthy,

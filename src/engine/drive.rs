@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -12,6 +12,7 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::{
+    ahead::Ahead,
     keep::{Keeper, keep},
     outputs::Outputs,
     prepare::{Sessions, result_of},
@@ -73,6 +74,7 @@ struct Driver {
     changed: AtomicU32,
     unchanged: AtomicU32,
     tries: Mutex<BTreeMap<(usize, usize), u32>>,
+    ahead: OnceLock<Ahead>,
 }
 
 enum Step {
@@ -94,6 +96,7 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
         changed: AtomicU32::new(0),
         unchanged: AtomicU32::new(0),
         tries: Mutex::default(),
+        ahead: OnceLock::new(),
     });
     let recorder = driver.job.recorder.clone();
     let mut under_way: FuturesUnordered<BoxFuture<'static, Step>> = FuturesUnordered::new();
@@ -107,6 +110,7 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
                     Action::StartPhase(n) => {
                         phase_began_ms = driver.job.clock.now_ms();
                         recorder.emit(driver.phase_started(n));
+                        driver.bring_ahead(n).await;
                     }
                     Action::Send(segment) => under_way.push(Box::pin(driver.clone().send(segment))),
                     Action::Wait { segment, attempt, ms, why } => {
@@ -118,7 +122,10 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
                             Step::Woke(segment)
                         }));
                     }
-                    Action::CancelAll => driver.cancel.set(true),
+                    Action::CancelAll => {
+                        driver.cancel.set(true);
+                        driver.ahead.get().inspect(|ahead| ahead.stop());
+                    }
                     Action::EndPhase(n, result) => {
                         let phase = driver.plan.phases[n].name.clone();
                         let elapsed_ms = driver.job.clock.now_ms() - phase_began_ms;
@@ -145,6 +152,7 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
             }),
         }
     };
+    driver.ahead.get().inspect(|ahead| ahead.stop());
     let at_once = !under_way.is_empty();
     drop(under_way);
     if !at_once {
@@ -185,6 +193,16 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
         _ => result,
     };
     Run { result, failures, changed, unchanged }
+}
+
+fn brought(node: &NodeName, parcel: &Parcel) -> Event {
+    let megabytes = parcel.bytes.div_ceil(1_000_000);
+    Event::Note {
+        level: Level::Info,
+        node: Some(node.clone()),
+        text: format!("{} was brought, {megabytes} MB", parcel.name),
+        hint: None,
+    }
 }
 
 fn outline(plan: &Plan, parallel: usize) -> Outline {
@@ -287,20 +305,35 @@ impl Driver {
         Ok(())
     }
 
+    /// Files begin to come in the background, with the first phase that changes anything.
+    async fn bring_ahead(&self, phase: usize) {
+        let changes = |op: &PlannedOp| op.verdict.changes();
+        let lanes = &self.plan.phases[phase].lanes;
+        let begins = lanes.iter().any(|lane| lane.ops.iter().any(changes));
+        if !begins || self.ahead.get().is_some() {
+            return;
+        }
+        let Some(session) = self.job.sessions.values().next() else { return };
+        let connector = session.lock().await.connector();
+        let recorder = self.job.recorder.clone();
+        let tell = Arc::new(move |node: &NodeName, parcel: &Parcel| {
+            recorder.emit(brought(node, parcel));
+        });
+        self.ahead.get_or_init(|| Ahead::begin(&self.plan, &self.job.parcels, connector, tell));
+    }
+
     /// False when the operator did not want to wait for the end of it.
-    async fn bring(&self, session: &mut Session, parcels: &[Parcel]) -> Result<bool, Failure> {
+    async fn bring(&self, session: &mut Session, parcels: Vec<Parcel>) -> Result<bool, Failure> {
         let (recorder, node) = (self.job.recorder.clone(), session.node.clone());
-        let sent = move |parcel: &Parcel| {
-            let megabytes = parcel.bytes.div_ceil(1_000_000);
-            let text = format!("{} was brought, {megabytes} MB", parcel.name);
-            recorder.emit(Event::Note {
-                level: Level::Info,
-                node: Some(node.clone()),
-                text,
-                hint: None,
-            });
+        let parcels = match self.ahead.get() {
+            Some(ahead) => ahead.missing(&node, parcels, self.job.clock).await,
+            None => parcels,
         };
-        session.bring(parcels, self.cancel.subscribe(), &sent).await
+        if parcels.is_empty() {
+            return Ok(true);
+        }
+        let sent = move |parcel: &Parcel| drop(recorder.emit(brought(&node, parcel)));
+        session.bring(&parcels, self.cancel.subscribe(), &sent).await
     }
 
     /// What a request ended with that was for a snapshot. False when it was cancelled meanwhile.
@@ -344,7 +377,7 @@ impl Driver {
         };
         let mut session = session.lock().await;
         let parcels = self.parcels(segment, reached);
-        if !parcels.is_empty() && !self.bring(&mut session, &parcels).await? {
+        if !parcels.is_empty() && !self.bring(&mut session, parcels).await? {
             return Ok(Ending::Cancelled);
         }
         self.read_sources(segment, reached).await?;

@@ -4,6 +4,7 @@
 //! agents and writes down everything that happens before it goes on. Must not know how nodes are
 //! reached, what a terminal is, or what the ops are about.
 
+mod ahead;
 mod dismiss;
 pub mod drive;
 pub mod keep;

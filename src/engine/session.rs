@@ -61,6 +61,11 @@ impl Session {
         Ok(Self { node, connector, clock, wire: Some(wire), welcome, generation: 0 })
     }
 
+    /// What connections to nodes are made by.
+    pub fn connector(&self) -> Arc<dyn Connector> {
+        self.connector.clone()
+    }
+
     /// Asks one question. Reading and leases may be asked again on a new connection.
     pub async fn ask(&mut self, question: &ToAgent) -> Result<FromAgent, Failure> {
         self.ask_within(question, ANSWER_MS).await

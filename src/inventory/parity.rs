@@ -18,7 +18,7 @@ ssh = { user = "me", port = 23, config = "c" }
 cni = { kind = "bridge" }
 cilium = { version = "1.20.1", values = "v" }
 gitops = { engine = "flux", repo = "r", revision = "x", bootstrap = "b", root = "r", wait_s = 5, grace_s = 6, access = { username = "u", token = { env = "E", file = "f", command = ["c"] }, ssh_key = { env = "E", file = "f", command = ["c"] }, known_hosts = { text = "t", file = "f" }, ca = { text = "t", file = "f" } } }
-backup = { recipients = ["age1x"] }
+backup = { recipients = ["age1x"], keep = 3, keep_days = 9 }
 kubeadm = { patches = { "etcd" = "a: b" } }
 artifacts = { dir = "d", download = false, mirror = "http://m", digests = { "r.io/a:1" = "sha256:0" } }
 host = { packages = ["htop"], sysctls = { "vm.swappiness" = "10" }, journal_max = "2G", update_os = false, iptables = "legacy", allow_cgroup_v1 = true, containerd_restrict_oom = true, directory = [{ path = "/d", mode = "0700", owner = "a:b" }], file = [{ path = "/f", text = "t", source = "s", mode = "0600", owner = "a:b" }], user = [{ name = "u", groups = ["wheel"], keys = ["ssh-ed25519 A"] }] }

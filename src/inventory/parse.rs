@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Backup, Kubeadm,
+    Backup, Kubeadm, backup,
     gitops::{defaults as git, *},
     model::{defaults, *},
     secrets::{self, GithubAppAccess, SecretFrom, TierZero},
@@ -37,7 +37,7 @@ tables! {
         endpoint,
     }
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
-    Backup { recipients = Vec::new() }
+    Backup { recipients = Vec::new(), keep = backup::keep(), keep_days = backup::keep_days() }
     Kubeadm { patches = BTreeMap::new() }
     Artifacts { dir = None, download = defaults::yes(), mirror = None, digests = BTreeMap::new() }
     Ssh { user = None, port = None, config = None }

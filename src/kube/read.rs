@@ -33,6 +33,15 @@ pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
     all.iter().find(|c| c["type"] == kind)?["status"].as_str()
 }
 
+/// A pod whose containers all run, whether or not their probes have looked at them yet.
+pub fn runs(pod: &Value) -> bool {
+    let containers = pod["status"]["containerStatuses"].as_array();
+    pod["status"]["phase"] == "Running"
+        && containers.is_some_and(|all| {
+            !all.is_empty() && all.iter().all(|c| c["state"]["running"].is_object())
+        })
+}
+
 /// Why a request for a certificate is not signed, once that is so.
 pub fn refused(request: &Value) -> Option<&str> {
     let all = request["status"]["conditions"].as_array()?;
@@ -141,6 +150,17 @@ mod tests {
         assert_eq!((node.pods, node.kubelet.to_string().as_str()), (1, "1.36.4"));
         assert_eq!(node.taints, [CONTROL_PLANE]);
         assert_eq!(internal_ip(&list["items"][0]), Some("10.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_pod_runs_when_all_of_it_does() {
+        let pod = |phase: &str, states: Value| json!({ "status": { "phase": phase, "containerStatuses": states } });
+        let on = json!({ "state": { "running": { "startedAt": "x" } }, "ready": false });
+        let off = json!({ "state": { "waiting": { "reason": "CrashLoopBackOff" } } });
+        assert!(runs(&pod("Running", json!([on]))));
+        assert!(!runs(&pod("Running", json!([on, off]))));
+        assert!(!runs(&pod("Pending", json!([on]))));
+        assert!(!runs(&pod("Running", json!([]))) && !runs(&json!({})));
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Action for NodesReady {
                 )
                 .hint("`journalctl -u kubelet` on that node, and `kubectl describe node`"));
             }
-            sys.sleep_ms(2000).await;
+            sys.sleep_ms(500).await;
         }
     }
 }
@@ -233,7 +233,10 @@ pub struct EndpointAnswers {
 #[async_trait]
 impl Action for EndpointAnswers {
     fn title(&self) -> String {
-        format!("the API answers at {}:{}", self.at.address, self.at.port)
+        match self.at.address {
+            Some(address) => format!("the API answers at {address}:{}", self.at.port),
+            None => format!("the API answers at {}:{}", self.at.host, self.at.port),
+        }
     }
 
     fn nature(&self) -> Nature {
@@ -248,7 +251,7 @@ impl Action for EndpointAnswers {
                     "on the control planes: `systemctl status keepalived`; else check the load balancer",
                 ));
             }
-            sys.sleep_ms(2000).await;
+            sys.sleep_ms(500).await;
         }
         Ok(Observed::Holds)
     }
@@ -286,7 +289,7 @@ impl Action for ClusterWhole {
                 return Err(OpError::new(self.title(), format!("after {} s: {why}", self.wait_s))
                     .hint("`kubectl -n kube-system get pods -o wide`, and `crictl ps -a` on that node"));
             }
-            sys.sleep_ms(2000).await;
+            sys.sleep_ms(500).await;
         }
     }
 }
@@ -319,7 +322,7 @@ impl Action for DnsAnswers {
                 )
                 .hint("`kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide`; then the pod network of this node"));
             }
-            sys.sleep_ms(1000).await;
+            sys.sleep_ms(300).await;
         }
         Ok(Observed::Holds)
     }

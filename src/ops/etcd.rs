@@ -101,9 +101,9 @@ impl Action for EtcdGate {
                     "pass the etcd gate",
                     format!("after {} s: {}", self.wait_s, shut.join("; ")),
                 )
-                .hint("`slipway status` shows the members; bring them all up, then run the same command again"));
+                .hint("`slipway status` shows the members; bring them all up, or take one whose machine is gone away with `slipway remove-node NODE`; then run the same command again"));
             }
-            sys.sleep_ms(2000).await;
+            sys.sleep_ms(500).await;
         }
     }
 }
@@ -247,7 +247,7 @@ impl Action for HealMember {
                 Heal::Nothing => return Ok(None),
                 Heal::Promote(id) => sys.promote_member(&id).await?,
                 Heal::Remove(id) => sys.remove_member(&id).await?,
-                Heal::Wait if sys.now_ms() < deadline => sys.sleep_ms(2000).await,
+                Heal::Wait if sys.now_ms() < deadline => sys.sleep_ms(500).await,
                 Heal::Wait => {
                     return Err(OpError::new(
                         self.title(),

@@ -269,7 +269,7 @@ impl Action for Join {
                 }
                 JoinDecision::Wait(why) if sys.now_ms() < deadline => {
                     drop(why);
-                    sys.sleep_ms(2000).await;
+                    sys.sleep_ms(500).await;
                     continue;
                 }
                 JoinDecision::Wait(why) => {

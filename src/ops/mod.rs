@@ -9,8 +9,10 @@ pub mod action;
 pub mod checks;
 pub mod cilium;
 pub mod cluster;
+pub mod components;
 pub mod disks;
 pub mod engine_access;
+pub mod endpoint;
 pub mod etcd;
 pub mod files;
 pub mod gather;
@@ -119,6 +121,8 @@ ops! {
     ClusterWhole(checks::ClusterWhole),
     DnsAnswers(checks::DnsAnswers),
     Traffic(traffic::Traffic),
+    EndpointFit(endpoint::EndpointFit),
+    ComponentsWell(components::ComponentsWell),
     MintUser(access::MintUser),
     FirstLogin(access::FirstLogin),
     EtcdStatus(etcd::EtcdStatus),

@@ -7,9 +7,21 @@ use super::action::{Action, Diff, Nature, Observed, OpError, OpResult, Output};
 use super::sys::Sys;
 use crate::{events::Refusal, names::Version};
 
+/// A repository that the controller brings along, for machines without internet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackageSet {
+    /// `NAME.db`, which is one of the files.
+    pub database: String,
+    /// Packages, their signatures and the database, by the names under which they are brought.
+    pub files: Vec<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Packages {
     pub names: Vec<String>,
+    /// None for the node's own repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PackageSet>,
 }
 
 #[async_trait]
@@ -36,7 +48,10 @@ impl Action for Packages {
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         let missing = sys.missing_packages(&self.names).await?;
-        sys.install_packages(&missing).await?;
+        match &self.from {
+            Some(set) if !missing.is_empty() => sys.install_packages_from(&missing, set).await?,
+            _ => sys.install_packages(&missing).await?,
+        }
         Ok(None)
     }
 }

@@ -13,6 +13,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    endpoint::Seen,
+    packages::PackageSet,
     pod_network::PodNetwork,
     repository::{Kustomization, Repository},
     secrets::{ClusterSecret, SecretFound},
@@ -155,6 +157,9 @@ pub trait Time: Send + Sync {
 pub trait Packages: Send + Sync {
     async fn missing_packages(&self, names: &[String]) -> SysResult<Vec<String>>;
     async fn install_packages(&self, names: &[String]) -> SysResult<()>;
+    /// The same, from what was brought along and from nowhere else; nothing of it stays but what was
+    /// installed.
+    async fn install_packages_from(&self, names: &[String], set: &PackageSet) -> SysResult<()>;
     /// What a whole update would bring: `linux 6.17.1 -> 6.17.3`.
     async fn updates(&self) -> SysResult<Vec<String>>;
     /// All of them, in one transaction; never a part.
@@ -379,15 +384,20 @@ pub trait Kubeadm: Send + Sync {
     async fn upgrade_node(&self, config: &str) -> SysResult<()>;
     /// Makes a token and, for a control plane, uploads the certificates under a new key.
     async fn mint_join(&self, control_plane: bool) -> SysResult<JoinMaterial>;
+    /// Who or what is at an endpoint that somebody else runs.
+    async fn look_at_endpoint(&self, at: &EndpointAt) -> SysResult<Seen>;
     /// Why the API server cannot be had through the cluster's endpoint from here; None when it can.
     async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>>;
+    /// What is wrong with this node's own part of the control plane, each component in words.
+    async fn component_troubles(&self) -> SysResult<Vec<String>>;
 }
 
 /// Where a cluster's API server is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointAt {
     pub host: String,
-    pub address: Ipv4Addr,
+    /// None for a name that only DNS knows: asked on each node.
+    pub address: Option<Ipv4Addr>,
     pub port: u16,
 }
 
@@ -474,7 +484,7 @@ pub trait Cluster: Send + Sync {
     async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()>;
     /// Argo CD's applications, whoever made them.
     async fn gitops_applications(&self) -> SysResult<Vec<Application>>;
-    /// What is wrong with the nodes, each in words: static pods that are not ready, addresses on the
+    /// What is wrong with the nodes, each in words: static pods that do not run, addresses on the
     /// wrong network, an API server that reads another Secret than its neighbours.
     async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>>;
     /// Why the cluster's DNS does not know a name, asked from here; None when it does.

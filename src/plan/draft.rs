@@ -6,7 +6,7 @@ use super::{Lane, PlannedOp, PlannedPhase, Verdict, hash::decision};
 use crate::{
     events::Failure,
     inventory::{Node, Role},
-    names::{NodeName, PhaseName},
+    names::{NodeName, PhaseName, StepName},
     playbook::{Phase, Playbook, Selector},
     steps::{Scene, Step},
 };
@@ -31,7 +31,17 @@ pub fn draft(scene: &Scene, playbook: &Playbook, scope: &Scope) -> Draft {
     for phase in &playbook.phases {
         let mut lanes = Vec::new();
         for node in selected(scene, phase, scope) {
-            let lane = lane(scene, phase, node, &mut draft.refusals);
+            if later(scene, playbook, phase, node, scope).is_some() {
+                continue;
+            }
+            // What this node left for this phase comes first, in the playbook's order.
+            let left = playbook.phases.iter().take_while(|p| p.name != phase.name);
+            let left = left.filter(|p| {
+                later(scene, playbook, p, node, scope).is_some_and(|to| to.name == phase.name)
+                    && selected(scene, p, scope).iter().any(|n| n.name == node.name)
+            });
+            let steps = left.flat_map(|p| &p.steps).chain(&phase.steps);
+            let lane = lane(scene, phase, steps, node, &mut draft.refusals);
             if !lane.ops.is_empty() {
                 lanes.push(lane);
             }
@@ -44,9 +54,36 @@ pub fn draft(scene: &Scene, playbook: &Playbook, scope: &Scope) -> Draft {
     draft
 }
 
-fn lane(scene: &Scene, phase: &Phase, node: &Node, refusals: &mut Vec<Failure>) -> Lane {
+/// The phase in which a node does the steps of this one instead: while the first control plane makes
+/// the cluster. Where that one is not at it in this run, nobody waits for it.
+fn later<'a>(
+    scene: &Scene,
+    playbook: &'a Playbook,
+    phase: &Phase,
+    node: &Node,
+    scope: &Scope,
+) -> Option<&'a Phase> {
+    let to = phase.others_in.as_ref()?;
+    let first = scene.initialiser();
+    if node.name == first || !(scope.only.is_empty() || scope.only.contains(&first)) {
+        return None;
+    }
+    scene.facts_of(&first)?;
+    let place = |name: &PhaseName| playbook.phases.iter().position(|p| p.name == *name);
+    let last = scope.until.as_ref().and_then(place).unwrap_or(playbook.phases.len());
+    let at = place(to).filter(|at| *at <= last)?;
+    playbook.phases.get(at)
+}
+
+fn lane<'a>(
+    scene: &Scene,
+    phase: &Phase,
+    steps: impl Iterator<Item = &'a StepName>,
+    node: &Node,
+    refusals: &mut Vec<Failure>,
+) -> Lane {
     let mut ops = Vec::new();
-    for name in &phase.steps {
+    for name in steps {
         // The playbook was checked against the steps that exist.
         let Some(step) = Step::find(name) else { continue };
         match (step.decide)(scene, node) {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{FORMAT, Playbook};
-use crate::toml_read::{self, Diagnostic, Diagnostics, closest};
+use crate::{
+    events::Pace,
+    toml_read::{self, Diagnostic, Diagnostics, closest},
+};
 
 /// Name and text of every playbook that comes with Slipway.
 pub const BUILT_IN: [(&str, &str); 5] = [
@@ -163,6 +166,19 @@ pub fn parse(origin: &str, text: &str, steps: &[&str]) -> Result<Playbook, Diagn
         if playbook.phases[..n].iter().any(|p| p.name == phase.name) {
             let message = format!("there is already a phase `{}`", phase.name);
             errors.push(Diagnostic::error(spans.value(&at("name")), message));
+        }
+        if let Some(later) = &phase.others_in {
+            let known = playbook.phases[n + 1..].iter().find(|p| p.name == *later);
+            let fits = known.is_some_and(|p| p.nodes == phase.nodes && p.run == Pace::Parallel);
+            if !fits {
+                errors.push(
+                    Diagnostic::error(
+                        spans.value(&at("others_in")),
+                        format!("no later phase `{later}` is for the same nodes, side by side"),
+                    )
+                    .hint("name one that comes after this one, with the same `nodes` and `run = \"parallel\"`"),
+                );
+            }
         }
         for (m, step) in phase.steps.iter().enumerate() {
             let span = spans.value(&at(&format!("steps.{m}")));

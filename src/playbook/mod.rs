@@ -35,6 +35,10 @@ pub struct Phase {
     pub nodes: Selector,
     pub run: Pace,
     pub steps: Vec<StepName>,
+    /// A later phase, in which all but the first control plane do these steps: what is on the way to
+    /// the cluster's making is done by the one that makes it, and by nobody else before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others_in: Option<PhaseName>,
 }
 
 /// Whose turn a phase is.
@@ -55,7 +59,7 @@ pub enum Selector {
 
 tables! {
     Playbook { format, name, about = String::new(), phases as "phase" }
-    Phase { name, nodes, run, steps }
+    Phase { name, nodes, run, steps, others_in = None }
 }
 
 words! {

@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 
 use crate::{
     inventory::{EndpointKind, Node},
-    ops::{files::File, network::NameResolves, units::Unit},
+    ops::{
+        endpoint::EndpointFit, files::File, network::NameResolves, sys::EndpointAt, units::Unit,
+    },
 };
 
 use super::{Decision, Draft, Scene, is_control_plane, known, network::LAN_PORT};
@@ -22,8 +24,18 @@ const FIRST_PRIORITY: usize = 200;
 
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let endpoint = &scene.inventory.cluster.endpoint;
-    let Some(vip) = endpoint.vip else { return Ok(Vec::new()) };
     let mut drafts = Vec::new();
+    if endpoint.kind == EndpointKind::External {
+        let at = EndpointAt {
+            host: endpoint.host.clone(),
+            address: scene.endpoint_address(),
+            port: endpoint.port,
+        };
+        // The others may look when the first has made it already.
+        let alone = node.name == scene.initialiser();
+        drafts.push(Draft::new(&node.name, EndpointFit { at, alone }));
+    }
+    let Some(vip) = endpoint.vip else { return Ok(drafts) };
     if is_control_plane(node) {
         match endpoint.kind {
             EndpointKind::Keepalived => drafts.extend(keepalived(scene, node, vip)),

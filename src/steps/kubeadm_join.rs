@@ -7,7 +7,6 @@ use crate::{
     inventory::Node,
     names::NodeName,
     ops::{
-        checks::NodesReady,
         etcd::HealMember,
         kubeadm::{EncryptionConfig, Join, MintJoin, PlaceEncryption},
     },
@@ -38,6 +37,8 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
             Draft::new(&node.name, PlaceEncryption { config: None }),
         ]);
     }
+    // The next one waits for the gate, which asks etcd; that this one gets Ready meanwhile, `verify`
+    // looks at for all of them at once.
     drafts.extend([
         Draft::new(&acting, MintJoin { control_plane }),
         Draft::new(
@@ -49,11 +50,6 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
                 material: None,
                 data_is_orphaned: data_is_orphaned(scene, node, facts),
             },
-        ),
-        // Its CNI is there by now, so it gets Ready; the next one waits for that.
-        Draft::new(
-            &acting,
-            NodesReady { nodes: vec![node.name.clone()], kubelet: None, wait_s: 180 },
         ),
     ]);
     Ok(drafts)

@@ -194,8 +194,12 @@ pub static STEPS: &[Step] = &[
     step("node-labels", "Labels, and whether workloads run here", node_labels::decide),
     step("cni", "The pod network", cni::decide),
     step("kubeadm-join", "The node joins the cluster", kubeadm_join::decide),
-    step("verify-node", "The endpoint answers from this node", verify_node::decide),
-    step("verify-cluster", "Nodes, etcd and certificates are well", verify_cluster::decide),
+    step(
+        "verify-node",
+        "The node's part of the control plane, its certificates, and the endpoint from here",
+        verify_node::decide,
+    ),
+    step("verify-cluster", "Nodes, etcd and encryption are well", verify_cluster::decide),
     step(
         "secrets",
         "Secrets that must be there before the cluster gets its others by itself",

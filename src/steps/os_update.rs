@@ -19,6 +19,10 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     }
     // On a member this is the rolling upgrade's business: three control planes that update their
     // kernels at once are three that want a reboot at once.
+    // A bundle holds what is wanted and what that needs, and not all of a distribution.
+    if scene.wish.packages.is_some() && node.os == Os::Arch {
+        return Ok(drafts);
+    }
     if !scene.inventory.host.update_os || scene.is_member(&node.name) {
         return Ok(drafts);
     }

@@ -75,9 +75,11 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
             names.push(further.clone());
         }
     }
+    // A repository of Arch's is no use to another distribution.
+    let from = scene.wish.packages.clone().filter(|_| node.os == Os::Arch);
     let backend = scene.inventory.host.iptables.as_str().to_string();
     Ok(vec![
-        Draft::new(&node.name, Packages { names }),
+        Draft::new(&node.name, Packages { names, from }),
         Draft::new(&node.name, Iptables { backend }),
     ])
 }

@@ -10,6 +10,7 @@ use crate::{
     facts::{ApiFacts, NodeFacts},
     inventory::{EndpointKind, Inventory, Node, Role},
     names::{NodeName, Serial, Version},
+    ops::packages::PackageSet,
 };
 
 /// What the operator asked for, besides the inventory.
@@ -26,6 +27,8 @@ pub struct Wish {
     pub wipe: BTreeSet<Serial>,
     /// `--destroy-osd SERIAL=FSID`.
     pub destroy_osd: BTreeMap<Serial, String>,
+    /// The distribution's packages in the bundle of `--bundle`.
+    pub packages: Option<PackageSet>,
 }
 
 /// What the ledger remembers that nodes cannot tell.

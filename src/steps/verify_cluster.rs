@@ -1,11 +1,11 @@
-//! verify-cluster: nodes, etcd and certificates, asked once, on the control plane that acts; and whether
-//! pods reach each other, asked on another one.
+//! verify-cluster: nodes, etcd and what all API servers read, asked once, on the control plane that acts;
+//! and whether pods reach each other, asked on another one.
 
 use crate::{
     inventory::Node,
     names::NodeName,
     ops::{
-        checks::{CertificatesFresh, ClusterWhole, NodesReady},
+        checks::{ClusterWhole, NodesReady},
         etcd::EtcdGate,
         sys::Plane,
         traffic::Traffic,
@@ -14,8 +14,6 @@ use crate::{
 
 use super::{Decision, Draft, Scene, images, is_control_plane, known};
 
-/// Certificates live a year and an upgrade renews them: a month is time enough to plan one.
-const MIN_DAYS: u32 = 30;
 /// kubeadm's own choice, and never another.
 const DOMAIN: &str = "cluster.local";
 
@@ -53,11 +51,10 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     Ok(drafts)
 }
 
-fn checks(on: &NodeName, nodes: Vec<NodeName>, planes: Vec<Plane>) -> [Draft; 4] {
+fn checks(on: &NodeName, nodes: Vec<NodeName>, planes: Vec<Plane>) -> [Draft; 3] {
     [
         Draft::new(on, NodesReady { nodes, kubelet: None, wait_s: 180 }),
         Draft::new(on, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
         Draft::new(on, ClusterWhole { planes, wait_s: 120 }),
-        Draft::new(on, CertificatesFresh { min_days: MIN_DAYS }),
     ]
 }

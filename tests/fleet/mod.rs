@@ -65,6 +65,7 @@ impl Typed {
                 .iter()
                 .map(|(serial, fsid)| (serial.parse().unwrap(), (*fsid).to_string()))
                 .collect(),
+            packages: None,
         }
     }
 }

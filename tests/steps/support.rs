@@ -12,6 +12,7 @@ use slipway::{
     },
     inventory::{Inventory, Node, Role},
     names::{NodeName, Serial, Version},
+    ops::packages::PackageSet,
     steps::{Memory, Scene, Wish},
 };
 
@@ -77,6 +78,8 @@ struct WishText {
     to: Option<Version>,
     wipe: Vec<Serial>,
     destroy_osd: BTreeMap<Serial, String>,
+    /// Whether a bundle with packages is used.
+    bundled: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -268,6 +271,10 @@ impl Case {
             to: self.wish.to.clone(),
             wipe: self.wish.wipe.iter().cloned().collect(),
             destroy_osd: self.wish.destroy_osd.clone(),
+            packages: self.wish.bundled.then(|| PackageSet {
+                database: "slipway.db".into(),
+                files: vec!["slipway.db".into(), "socat-1-1-any.pkg.tar.zst".into()],
+            }),
         };
         let memory = Memory {
             ca_fingerprint: self.memory.ca_fingerprint.clone(),

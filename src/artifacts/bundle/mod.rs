@@ -10,7 +10,7 @@ mod packages;
 mod read;
 mod write;
 
-pub use packages::packages;
+pub use packages::{fetched, packages};
 pub use read::{Unpacked, unpack, verify};
 pub use write::{Ingredient, Made, create};
 
@@ -105,7 +105,7 @@ fn is_place(path: &str) -> bool {
 }
 
 /// What release files, images and packages are called; an epoch of a package's has a colon.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._+:@~-".contains(c);
     !name.is_empty()
         && name.len() <= 200

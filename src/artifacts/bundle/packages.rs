@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use super::{Ingredient, PACKAGES, is_name};
-use crate::events::Failure;
+use crate::{artifacts::pacman::Fetched, events::Failure};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -62,6 +62,15 @@ pub fn packages(dir: &Path) -> Result<Vec<Ingredient>, Failure> {
         (_, 0) => Err(failed("there is no database in it, so pacman would find nothing".into())),
         _ => Ok(all),
     }
+}
+
+/// What was fetched from a mirror. Blocks.
+pub fn fetched(all: &[Fetched]) -> Result<Vec<Ingredient>, Failure> {
+    let one = |Fetched { name, file }: &Fetched| {
+        Ingredient::of_file(format!("{PACKAGES}/{name}"), file)
+            .map_err(|e| Failure::new(format!("read {}", file.display()), e.to_string()))
+    };
+    all.iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -107,6 +107,7 @@ pub fn leaves_by(json: &str) -> String {
 #[derive(Debug, Deserialize)]
 struct Neighbour {
     dst: String,
+    dev: Option<String>,
     lladdr: Option<String>,
     #[serde(default)]
     state: Vec<String>,
@@ -132,6 +133,14 @@ pub fn neighbour(json: &str, address: Ipv4Addr) -> Neighbourhood {
         _ if is("FAILED") => Neighbourhood::Nobody,
         _ => Neighbourhood::Asking,
     }
+}
+
+/// The port of an entry that the kernel made by itself, and would make again.
+pub fn forgettable(json: &str, address: Ipv4Addr) -> Option<String> {
+    let all: Vec<Neighbour> = serde_json::from_str(json).unwrap_or_default();
+    let found = all.into_iter().find(|n| n.dst.parse() == Ok(address))?;
+    let by_hand = found.state.iter().any(|s| s == "PERMANENT" || s == "NOARP");
+    found.dev.filter(|_| !by_hand)
 }
 
 #[cfg(test)]
@@ -178,5 +187,10 @@ mod tests {
         assert_eq!(of("10.0.0.8"), Neighbourhood::Nobody);
         assert_eq!(of("10.0.0.7"), Neighbourhood::Asking, "known from before, not heard of now");
         assert_eq!(neighbour("", "10.0.0.8".parse().unwrap()), Neighbourhood::Asking);
+        let port = |address: &str| forgettable(json, address.parse().unwrap());
+        assert_eq!(port("10.0.0.7").as_deref(), Some("lan0"));
+        let by_hand = json.replace("STALE", "PERMANENT");
+        assert_eq!(forgettable(&by_hand, "10.0.0.7".parse().unwrap()), None);
+        assert_eq!(port("10.0.0.6"), None);
     }
 }

@@ -9,6 +9,10 @@ use crate::{
 };
 
 pub fn check(inventory: &Inventory, f: &mut Findings<'_>) {
+    if inventory.backup.keep == 0 {
+        let hint = "at least 1: the newest one is what a cluster is restored from";
+        f.add(Finding::error("backup.keep", "no snapshot at all would stay").hint(hint));
+    }
     let mut seen = BTreeMap::new();
     for (n, text) in inventory.backup.recipients.iter().enumerate() {
         let at = format!("backup.recipients.{n}");

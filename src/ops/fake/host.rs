@@ -261,6 +261,14 @@ impl Packages for FakeSys {
         .await
     }
 
+    async fn install_packages_from(
+        &self,
+        names: &[String],
+        _: &crate::ops::packages::PackageSet,
+    ) -> SysResult<()> {
+        self.install_packages(names).await
+    }
+
     async fn updates(&self) -> SysResult<Vec<String>> {
         Ok(self
             .look(|m, _| m.updates.iter().map(|(n, a, b)| format!("{n} {a} -> {b}")).collect())

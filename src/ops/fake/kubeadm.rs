@@ -12,6 +12,7 @@ use crate::{
     names::{NodeName, Version},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
+        endpoint::Seen,
         sys::{EndpointAt, InitPhase, JoinMaterial, Kubeadm, LocalKube, Net, SysError, SysResult},
     },
     secret::Sealed,
@@ -472,8 +473,30 @@ impl Kubeadm for FakeSys {
         })
     }
 
+    async fn component_troubles(&self) -> SysResult<Vec<String>> {
+        let local = self.local_kube().await?;
+        let api = (!local.api_answers).then(|| "kube-apiserver: it is not ready".to_string());
+        let etcd = (local.etcd_votes != Some(true)).then(|| "etcd: it does not vote".to_string());
+        Ok(api.into_iter().chain(etcd).collect())
+    }
+
+    async fn look_at_endpoint(&self, _: &EndpointAt) -> SysResult<Seen> {
+        // Its balancer knows only this fleet.
+        let now_ms = self.cell.now_ms();
+        let serves = self.look(move |m, world| {
+            let cluster = world.cluster_of(m);
+            cluster.is_some_and(|c| c.nodes.keys().any(|node| c.api_answers(node, world, now_ms)))
+        });
+        Ok(if serves.await { Seen::Ours } else { Seen::NobodyBehind })
+    }
+
     async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>> {
-        let proof = self.prove(at.address, 576, false).await?;
+        // Behind a name there is somebody else's balancer.
+        let Some(address) = at.address else {
+            let seen = self.look_at_endpoint(at).await?;
+            return Ok((seen != Seen::Ours).then(|| "no answer".to_string()));
+        };
+        let proof = self.prove(address, 576, false).await?;
         Ok((proof.loss_percent == 100).then(|| "no answer".to_string()))
     }
 }

@@ -40,6 +40,9 @@ const PROBE: &str = "slipway-encryption-probe";
 /// How a Secret begins in etcd that was encrypted as `encryption.yaml` says.
 const ENCRYPTED: &[u8] = b"k8s:enc:secretbox:v1:";
 const HOSTS: &str = "/etc/hosts";
+/// How often a write gives way to another that was faster, and how long it waits then.
+const CONFLICTS: u32 = 20;
+const CONFLICT_MS: u64 = 100;
 
 /// Nobody answers, or nobody is allowed to ask yet: there is nothing to know.
 fn silence<T>(answer: Result<T, Trouble>) -> SysResult<Option<T>> {
@@ -189,6 +192,35 @@ impl Linux {
         Ok(())
     }
 
+    /// The node's labels and taints as they are to be, written over exactly what was read.
+    async fn label_node_once(
+        &self,
+        node: &NodeName,
+        schedulable: bool,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), Trouble> {
+        let api = self.own_api().map_err(|e| Trouble::Other(e.message))?;
+        let found = api.get(&node_path(node)).await?;
+        let mut patch = json!({
+            "metadata": { "labels": labels, "annotations": annotations, "resourceVersion": found["metadata"]["resourceVersion"] },
+            "spec": {},
+        });
+        let control_plane =
+            found["metadata"]["labels"].get("node-role.kubernetes.io/control-plane").is_some();
+        let is_it = |t: &Value| t["key"] == CONTROL_PLANE_TAINT;
+        let mut taints: Vec<Value> =
+            found["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        if schedulable {
+            patch["metadata"]["labels"][EXCLUDE_LABEL] = Value::Null;
+            taints.retain(|t| !is_it(t));
+        } else if control_plane && !taints.iter().any(is_it) {
+            taints.push(json!({ "key": CONTROL_PLANE_TAINT, "effect": "NoSchedule" }));
+        }
+        patch["spec"]["taints"] = taints.into();
+        api.patch(&node_path(node), "merge-patch+json", &patch).await.map(drop)
+    }
+
     async fn pods_to_move(&self, api: &Https, node: &NodeName) -> SysResult<Vec<(String, String)>> {
         let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}");
         let pods = api.get(&path).await?;
@@ -243,8 +275,9 @@ impl Linux {
         for of in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
             let pod = format!("{of}-{name}");
             let found = read::items(pods).find(|p| p["metadata"]["name"] == pod.as_str());
-            if found.and_then(|p| read::condition(p, "Ready")) != Some("True") {
-                troubles.push(format!("the static pod {pod} is not ready"));
+            // Its probes look only every ten seconds at first; each node asks its own components.
+            if !found.is_some_and(read::runs) {
+                troubles.push(format!("the static pod {pod} does not run"));
             }
         }
         let read_there = match self.api_at(plane.address) {
@@ -354,29 +387,14 @@ impl Cluster for Linux {
         labels: &BTreeMap<String, String>,
         annotations: &BTreeMap<String, String>,
     ) -> SysResult<()> {
-        let found = self.own_api()?.get(&node_path(node)).await?;
-        let mut patch = json!({
-            "metadata": { "labels": labels, "annotations": annotations, "resourceVersion": found["metadata"]["resourceVersion"] },
-            "spec": {},
-        });
-        let control_plane =
-            found["metadata"]["labels"].get("node-role.kubernetes.io/control-plane").is_some();
-        let is_it = |t: &Value| t["key"] == CONTROL_PLANE_TAINT;
-        let mut taints: Vec<Value> =
-            found["spec"]["taints"].as_array().cloned().unwrap_or_default();
-        if schedulable {
-            patch["metadata"]["labels"][EXCLUDE_LABEL] = Value::Null;
-            taints.retain(|t| !is_it(t));
-        } else if control_plane && !taints.iter().any(is_it) {
-            taints.push(json!({ "key": CONTROL_PLANE_TAINT, "effect": "NoSchedule" }));
+        // The kubelet and the controllers of a node that has just come write to it as well.
+        for _ in 0..CONFLICTS {
+            match self.label_node_once(node, schedulable, labels, annotations).await {
+                Err(Trouble::Said { code: 409, .. }) => self.sleep_ms(CONFLICT_MS).await,
+                done => return Ok(done?),
+            }
         }
-        patch["spec"]["taints"] = taints.into();
-        let kind = "merge-patch+json";
-        match self.own_api()?.patch(&node_path(node), kind, &patch).await {
-            // Somebody else wrote to it meanwhile, as happens to new nodes: it is read anew.
-            Err(Trouble::Said { code: 409, message }) => Err(SysError::passing(message)),
-            done => Ok(done.map(drop)?),
-        }
+        Ok(self.label_node_once(node, schedulable, labels, annotations).await?)
     }
 
     async fn delete_node(&self, node: &NodeName) -> SysResult<()> {

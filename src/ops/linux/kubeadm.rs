@@ -14,9 +14,12 @@ use crate::{
     https::{Credentials, Https},
     kube::{SYSTEM, certificate, value},
     names::{Version, hex},
-    ops::sys::{
-        EndpointAt, Files, InitPhase, JoinMaterial, Kernel, Kubeadm, LocalKube, SysError,
-        SysResult, Time,
+    ops::{
+        endpoint::Seen,
+        sys::{
+            EndpointAt, Files, InitPhase, JoinMaterial, Kernel, Kubeadm, LocalKube, SysError,
+            SysResult, Time,
+        },
     },
     secret::Sealed,
 };
@@ -151,7 +154,7 @@ impl Linux {
                 let why = format!("the API server of this node is not ready after {API_WAIT_S} s");
                 return Err(self.with_kubelet(SysError::other(why)).await);
             }
-            self.sleep_ms(1000).await;
+            self.sleep_ms(300).await;
         }
         Ok(())
     }
@@ -367,13 +370,24 @@ impl Kubeadm for Linux {
         })
     }
 
+    async fn component_troubles(&self) -> SysResult<Vec<String>> {
+        Ok(self.troubles_of_components().await)
+    }
+
+    async fn look_at_endpoint(&self, at: &EndpointAt) -> SysResult<Seen> {
+        self.seen_at(at).await
+    }
+
     async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>> {
         let Some(ca) = fs::read(self.path(&format!("{PKI}/ca.crt"))).ok() else {
             return Ok(Some("this node has no CA to know the API server by".into()));
         };
+        let Some(address) = self.endpoint_address(at).await? else {
+            return Ok(Some(format!("the name {} is not known on this node", at.host)));
+        };
         let credentials = Credentials { ca, client: None };
         let base = format!("https://{}:{}", at.host, at.port);
-        let found = (at.host.as_str(), (at.address, at.port).into());
+        let found = (at.host.as_str(), (address, at.port).into());
         let https = Https::at(base, &credentials, Some(found))?;
         Ok(https.is_well("/readyz").await.err().map(|trouble| trouble.to_string()))
     }

@@ -1,12 +1,19 @@
 //! Packages of the distribution, behind one trait: pacman first, apt second.
 
 mod apt;
+mod bundled;
 mod pacman;
 
 use async_trait::async_trait;
 
 use super::{Linux, command::Command};
-use crate::ops::sys::{Packages, SysError, SysResult};
+use crate::ops::{
+    packages::{INCOMING, PackageSet},
+    sys::{Packages, SysError, SysResult},
+};
+
+/// Where packages of a bundle lie while they are installed.
+const GUESTS: &str = "/var/cache/slipway-packages";
 
 /// What a package manager has to be able to do.
 #[async_trait]
@@ -44,6 +51,11 @@ impl Packages for Linux {
 
     async fn install_packages(&self, names: &[String]) -> SysResult<()> {
         if names.is_empty() { Ok(()) } else { self.manager()?.install(names).await }
+    }
+
+    async fn install_packages_from(&self, names: &[String], set: &PackageSet) -> SysResult<()> {
+        let places = (self.path(INCOMING), self.path(GUESTS));
+        pacman::Pacman::here().install_from(names, set, (&places.0, &places.1)).await
     }
 
     async fn updates(&self) -> SysResult<Vec<String>> {

@@ -22,6 +22,7 @@ const COPY: &str = "/run/slipway/pacman-db";
 const FRESH: Duration = Duration::from_secs(60);
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 const QUIET: [&str; 4] = ["--noconfirm", "--noprogressbar", "--color", "never"];
+const CONFIG: &str = "/etc/pacman.conf";
 const KEYRING: &str = "archlinux-keyring";
 
 pub struct Pacman {
@@ -38,7 +39,7 @@ fn updates(text: &str) -> Vec<String> {
 }
 
 /// Says what pacman's own words mean, and what to do.
-fn explained(mut error: SysError) -> SysError {
+pub(super) fn explained(mut error: SysError) -> SysError {
     let output = error.output.join("\n");
     let says = |word: &str| output.contains(word);
     let (message, hint) = if [
@@ -115,6 +116,30 @@ impl Pacman {
             .args(verb.iter().copied())
     }
 
+    pub(super) fn db(&self) -> &Path {
+        &self.db
+    }
+
+    pub(super) fn config_file(&self) -> PathBuf {
+        let named = self.args.iter().skip_while(|arg| *arg != "--config").nth(1);
+        named.map_or_else(|| CONFIG.into(), PathBuf::from)
+    }
+
+    /// With another configuration, and packages that are there already.
+    pub(super) fn pacman_with(&self, config: &Path, packages: &Path, verb: &[&str]) -> Command {
+        let mut skip = false;
+        let kept = self.args.iter().filter(|arg| {
+            let ours = matches!(arg.as_str(), "--config" | "--cachedir");
+            !(std::mem::replace(&mut skip, ours) || ours)
+        });
+        Command::new("pacman")
+            .args(kept.map(String::as_str).collect::<Vec<_>>())
+            .args(QUIET)
+            .args(["--config", &config.display().to_string()])
+            .args(["--cachedir", &packages.display().to_string()])
+            .args(verb.iter().copied())
+    }
+
     fn on_copy(&self, verb: &str) -> Command {
         let copy = self.copy.display().to_string();
         self.pacman(&[verb, "--dbpath", &copy, "--logfile", "/dev/null"])
@@ -158,7 +183,7 @@ impl Pacman {
     }
 
     /// Waits for another pacman; one that died is for a person to look at.
-    async fn unlocked(&self) -> SysResult<()> {
+    pub(super) async fn unlocked(&self) -> SysResult<()> {
         // Open files are known by their real path.
         let lock = fs::canonicalize(&self.db).unwrap_or_else(|_| self.db.clone()).join("db.lck");
         let mut waited = Duration::ZERO;

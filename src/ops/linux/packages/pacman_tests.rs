@@ -5,6 +5,7 @@ use std::process::Command as Std;
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::ops::packages::PackageSet;
 
 #[test]
 fn what_pacman_lists() {
@@ -189,4 +190,74 @@ async fn a_dead_lock_is_for_a_person() {
     assert!(error.message.contains("nobody holds it"), "{error}");
     assert!(error.hint.is_some_and(|h| h.contains("rm ")));
     assert!(lock.exists(), "it is never taken away");
+}
+
+#[test]
+fn the_nodes_own_options_and_one_repository() {
+    let own = "# mine\n[options]\nSigLevel = Required\nCacheDir = /x\nIgnorePkg = kubelet\n[core]\nInclude = /etc/pacman.d/mirrorlist\n\n[options]\nColor\n";
+    assert_eq!(
+        super::super::bundled::configuration(own, "bundle-slipway", Path::new("/d")),
+        "# mine\n[options]\nSigLevel = Required\nIgnorePkg = kubelet\n[options]\nColor\n\n[bundle-slipway]\nSigLevel = DatabaseOptional\nServer = file:///d\n"
+    );
+}
+
+/// What a controller would have brought: the repository's files, by their names.
+fn brought(arch: &Arch) -> PackageSet {
+    let incoming = arch.at("incoming");
+    fs::create_dir_all(&incoming).unwrap();
+    let mut files = vec!["slipway.db".to_string()];
+    fs::copy(arch.at("repo/t.db.tar.gz"), incoming.join("slipway.db")).unwrap();
+    for entry in fs::read_dir(arch.at("repo")).unwrap().flatten() {
+        let name = entry.file_name().into_string().unwrap();
+        if name.contains(".pkg.tar") {
+            fs::copy(entry.path(), incoming.join(&name)).unwrap();
+            files.push(name);
+        }
+    }
+    PackageSet { database: "slipway.db".into(), files }
+}
+
+#[tokio::test]
+async fn from_a_bundle_and_from_nowhere_else() {
+    let Some(arch) = Arch::fresh() else { return };
+    arch.publish("lib", "1-1", "");
+    arch.publish("kubelet", "1-1", "");
+    let pacman = arch.pacman();
+    pacman.install(&names(&["lib", "kubelet"])).await.unwrap();
+    arch.publish("lib", "2-1", "");
+    arch.publish("kubelet", "2-1", "");
+    arch.publish("socat", "1-1", "depend = lib=2\n");
+    let set = brought(&arch);
+    // Nobody gets anything from the repository any more.
+    fs::remove_dir_all(arch.at("repo")).unwrap();
+    let own = fs::read(arch.at("conf")).unwrap();
+    let (incoming, dir) = (arch.at("incoming"), arch.at("guests"));
+    assert!(pacman.install(&names(&["socat"])).await.is_err(), "the mirror is away");
+    let from = |wanted: &'static str| {
+        let (pacman, set, places) = (&pacman, &set, (incoming.as_path(), dir.as_path()));
+        async move { pacman.install_from(&names(&[wanted]), set, places).await }
+    };
+    from("socat").await.unwrap();
+    assert_eq!(arch.installed("socat").as_deref(), Some("1-1"));
+    assert_eq!(arch.installed("lib").as_deref(), Some("2-1"), "what it needs comes along");
+    assert_eq!(arch.installed("kubelet").as_deref(), Some("1-1"), "what is pinned stays");
+    assert_eq!(fs::read(arch.at("conf")).unwrap(), own, "the node's own configuration");
+    let left = fs::read_dir(arch.at("root/var/lib/pacman/sync")).unwrap().flatten();
+    let left: Vec<_> = left.map(|e| e.file_name().into_string().unwrap()).collect();
+    assert_eq!(left, ["t.db"], "nothing of the bundle's");
+    assert!(!dir.exists() && !arch.at("guests.conf").exists());
+    assert!(fs::read_dir(&incoming).unwrap().next().is_none());
+
+    // What is not in it is said so; and so is a package that is not what its description says.
+    arch.publish("htop", "1-1", "");
+    let set = brought(&arch);
+    let places = (incoming.as_path(), dir.as_path());
+    let error = pacman.install_from(&names(&["nonsense"]), &set, places).await.unwrap_err();
+    assert!(error.message.contains("not in the bundle"), "{error}");
+    let set = brought(&arch);
+    let file = set.files.iter().find(|f| f.starts_with("htop")).unwrap();
+    fs::write(incoming.join(file), b"something else").unwrap();
+    assert!(pacman.install_from(&names(&["htop"]), &set, places).await.is_err());
+    assert_eq!(arch.installed("htop"), None);
+    assert!(!dir.exists());
 }

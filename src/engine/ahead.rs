@@ -1,0 +1,162 @@
+//! Files on their way to the nodes while ops run there: what a later phase needs is brought in the
+//! background, first to whoever needs it first.
+//!
+//! It only ever saves time: what it did not bring, for whatever reason, is brought when its turn comes,
+//! and only then is a failure told. It begins with the first phase that changes anything, so that checks
+//! come before any file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures::future::join_all;
+use tokio::{sync::Notify, task::JoinHandle};
+
+use crate::{
+    clock::Clock,
+    names::NodeName,
+    plan::Plan,
+    supply::{self, Parcels},
+    transport::{Connector, Parcel},
+};
+
+/// How long nothing may arrive before a node's files are brought by whoever waits for them.
+const STALLED_MS: u64 = 15_000;
+
+/// Told of each file that went over: its node, its name, its bytes.
+pub type Tell = Arc<dyn Fn(&NodeName, &Parcel) + Send + Sync>;
+
+#[derive(Default)]
+struct State {
+    brought: BTreeSet<String>,
+    /// Handed over to an op: if that is tried again, they are looked at again.
+    used: BTreeSet<String>,
+    over: bool,
+}
+
+/// One node's files.
+#[derive(Default)]
+struct Load {
+    parcels: Vec<Parcel>,
+    state: Mutex<State>,
+    news: Notify,
+}
+
+impl Load {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.news.notify_waiters();
+    }
+}
+
+#[derive(Default)]
+pub struct Ahead {
+    loads: BTreeMap<NodeName, Arc<Load>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What each node needs, in the order of the plan, and in which phase it needs the first of it.
+fn needs(plan: &Plan, parcels: &Parcels) -> BTreeMap<NodeName, (usize, Vec<Parcel>)> {
+    let mut needs: BTreeMap<NodeName, (usize, Vec<Parcel>)> = BTreeMap::new();
+    for (n, phase) in plan.phases.iter().enumerate() {
+        for planned in phase.lanes.iter().flat_map(|lane| &lane.ops) {
+            for parcel in supply::needed(planned).iter().filter_map(|w| parcels.get(w)) {
+                let (_, all) = needs.entry(planned.on.clone()).or_insert((n, Vec::new()));
+                if all.iter().all(|known| known.name != parcel.name) {
+                    all.push(parcel.clone());
+                }
+            }
+        }
+    }
+    needs
+}
+
+impl Ahead {
+    /// Begins, in the background.
+    pub fn begin(
+        plan: &Plan,
+        parcels: &Parcels,
+        connector: Arc<dyn Connector>,
+        tell: Tell,
+    ) -> Self {
+        let mut turns: BTreeMap<usize, Vec<(NodeName, Arc<Load>)>> = BTreeMap::new();
+        let mut loads = BTreeMap::new();
+        for (node, (phase, parcels)) in needs(plan, parcels) {
+            let load = Arc::new(Load { parcels, ..Load::default() });
+            loads.insert(node.clone(), load.clone());
+            turns.entry(phase).or_default().push((node, load));
+        }
+        if loads.is_empty() {
+            return Self::default();
+        }
+        let task = tokio::spawn(async move {
+            for (_, turn) in turns {
+                join_all(turn.into_iter().map(|(node, load)| {
+                    let (connector, tell) = (connector.clone(), tell.clone());
+                    async move {
+                        let sent = {
+                            let (node, load) = (node.clone(), load.clone());
+                            move |parcel: &Parcel| {
+                                tell(&node, parcel);
+                                load.change(|s| s.brought.extend([parcel.name.clone()]));
+                            }
+                        };
+                        let done = connector.bring(&node, &load.parcels, &sent).await.is_ok();
+                        load.change(|state| {
+                            state.over = true;
+                            if done {
+                                state.brought =
+                                    load.parcels.iter().map(|p| p.name.clone()).collect();
+                            }
+                        });
+                    }
+                }))
+                .await;
+            }
+        });
+        Self { loads, task: Mutex::new(Some(task)) }
+    }
+
+    /// Waits for those that are on their way, and gives back what is not going to come.
+    pub async fn missing(&self, node: &NodeName, wanted: Vec<Parcel>, clock: Clock) -> Vec<Parcel> {
+        let Some(load) = self.loads.get(node) else { return wanted };
+        loop {
+            let changed = load.news.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let mut state = load.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let there =
+                    |p: &&Parcel| state.brought.contains(&p.name) && !state.used.contains(&p.name);
+                let left: Vec<Parcel> = wanted.iter().filter(|p| !there(p)).cloned().collect();
+                // What this never had on its list, or has brought before, is not waited for.
+                let comes = left.iter().any(|p| {
+                    !state.used.contains(&p.name) && load.parcels.iter().any(|l| l.name == p.name)
+                });
+                if state.over || !comes {
+                    state.used.extend(wanted.iter().map(|p| p.name.clone()));
+                    return left;
+                }
+            }
+            if clock.within(STALLED_MS, changed).await.is_none() {
+                self.stop();
+                load.change(|state| state.over = true);
+            }
+        }
+    }
+
+    /// No more of it.
+    pub fn stop(&self) {
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+            self.loads.values().for_each(|load| load.change(|state| state.over = true));
+        }
+    }
+}
