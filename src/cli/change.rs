@@ -85,6 +85,7 @@ impl<'a> Verb<'a> {
             to: None,
             wipe: change.wipe_disk.iter().cloned().collect(),
             destroy_osd: change.destroy_osd.iter().cloned().collect(),
+            wait_for: Vec::new(),
         };
         if !loaded.inventory.simulated() {
             check_real(&playbook, &loaded.inventory, change.until.as_ref())?;

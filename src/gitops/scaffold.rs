@@ -107,7 +107,10 @@ impl Manifest {
                 scene.row.argocd
             ),
             Self::Flux => {
-                format!("{github}/fluxcd/flux2/releases/download/v{}/install.yaml", versions::FLUX)
+                format!(
+                    "{github}/fluxcd/flux2/releases/download/v{}/install.yaml",
+                    scene.row.flux
+                )
             }
             Self::GatewayApi => format!(
                 "{github}/kubernetes-sigs/gateway-api/releases/download/v{}/standard-install.yaml",

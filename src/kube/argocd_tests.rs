@@ -36,7 +36,8 @@ fn judged(apps: &[Value], descends: &[(&str, bool)]) -> Vec<Trouble> {
     let ours = |url: &str| url == OURS;
     let follow = Follow { ours: &ours, revision: "main", commit: COMMIT };
     let known = descends.iter().map(|(c, d)| (c.to_string(), *d)).collect();
-    follow.troubles(&family, &known, &BTreeMap::new())
+    let descents = Descents { known, ..Descents::default() };
+    follow.leaves(&family, &descents).into_iter().filter_map(|leaf| leaf.trouble).collect()
 }
 
 fn said(troubles: &[Trouble]) -> String {

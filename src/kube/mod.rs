@@ -6,7 +6,10 @@
 pub mod argocd;
 pub mod certificate;
 pub mod config;
+pub mod delivery;
 pub mod dns;
+pub mod flux;
+pub mod managed;
 pub mod objects;
 pub mod read;
 pub mod request;

@@ -31,7 +31,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Sourced;
 
-pub use action::{Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Touch};
+pub use action::{
+    Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Telling, Touch,
+};
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident($ty:ty),)+) => {
@@ -127,7 +129,7 @@ impl Op {
     pub fn sourced(&mut self) -> Vec<&mut Sourced> {
         match self {
             Op::RepositoryReached(op) => op.repository.secrets().collect(),
-            Op::HandOff(op) => op.root.repository.secrets().collect(),
+            Op::HandOff(op) => op.roots.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
             Op::Addon(op) => op.from.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
             _ => Vec::new(),
         }

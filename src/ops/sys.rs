@@ -16,7 +16,7 @@ use super::repository::{Kustomization, Repository};
 use crate::{
     etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
-    kube::argocd::Application,
+    kube::delivery::{Roots, Seen},
     names::{NodeName, Serial, Version},
     secret::Sealed,
 };
@@ -420,8 +420,16 @@ pub struct LocalKube {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installed {
     pub commit: String,
-    /// Applications among it, `NAMESPACE/NAME`.
-    pub applications: Vec<String>,
+    /// Applications and Flux's own objects among it.
+    pub roots: Roots,
+}
+
+/// An object that was applied from a node, and who manages it besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Managed {
+    /// `Deployment argocd/argocd-server`.
+    pub object: String,
+    pub by: Vec<String>,
 }
 
 #[async_trait]
@@ -461,8 +469,10 @@ pub trait Cluster: Send + Sync {
         from: &Kustomization,
         wait_s: u32,
     ) -> SysResult<Installed>;
-    /// Argo CD's applications, whoever made them.
-    async fn gitops_applications(&self) -> SysResult<Vec<Application>>;
+    /// What the GitOps engines say of all that they bring.
+    async fn gitops_seen(&self) -> SysResult<Seen>;
+    /// What was applied here for the engines, with those who manage it by now.
+    async fn managed(&self) -> SysResult<Vec<Managed>>;
     /// What is wrong with the nodes, each in words: static pods that are not ready, addresses on the
     /// wrong network, an API server that reads another Secret than its neighbours.
     async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>>;

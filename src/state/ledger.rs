@@ -30,6 +30,7 @@ pub struct Ledger {
     durations: BTreeMap<String, BTreeMap<PhaseName, VecDeque<u64>>>,
     snapshots: Vec<Snapshot>,
     handed_off: Option<String>,
+    waits: Option<Waits>,
     /// Whether the stream that is being read has had its `RunStarted` yet.
     in_run: bool,
     last_index: Option<u64>,
@@ -43,6 +44,14 @@ pub struct Identity {
     pub ca_fingerprint: String,
     /// Not known before etcd has answered.
     pub etcd_cluster_id: Option<String>,
+}
+
+/// A hand-off that is done, and not proven yet.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Waits {
+    pub commit: String,
+    /// Applications that were not well when it was last looked.
+    pub waiting: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +154,7 @@ impl Ledger {
             Event::ClusterRetired { .. } => {
                 self.identity = None;
                 self.handed_off = None;
+                self.waits = None;
             }
             Event::DiskApproved { serial, node, shown } => {
                 let approval = Approval {
@@ -167,7 +177,13 @@ impl Ledger {
                     at_ms,
                 });
             }
-            Event::HandedOff { commit, .. } => self.handed_off = Some(commit.clone()),
+            Event::HandOffWaits { commit, waiting, .. } => {
+                self.waits = Some(Waits { commit: commit.clone(), waiting: waiting.clone() });
+            }
+            Event::HandedOff { commit, .. } => {
+                self.handed_off = Some(commit.clone());
+                self.waits = None;
+            }
             Event::LeaseTaken { node, generation, .. } => {
                 let seen = LeaseSeen { generation: *generation, at_ms };
                 self.leases.insert(node.clone(), seen);
@@ -176,6 +192,7 @@ impl Ledger {
             | Event::NodeLost { .. }
             | Event::OpStarted { .. }
             | Event::OpOutput { .. }
+            | Event::Applications { .. }
             | Event::RetryScheduled { .. }
             | Event::Interrupted { .. }
             | Event::Note { .. } => {}
@@ -263,6 +280,11 @@ impl Ledger {
     /// The commit with which Git took over, if it has.
     pub fn handed_off(&self) -> Option<&str> {
         self.handed_off.as_deref()
+    }
+
+    /// What the hand-off waits for, if it is done and not proven.
+    pub fn waits(&self) -> Option<&Waits> {
+        self.waits.as_ref()
     }
 
     /// How long a phase of a verb takes: the median of the last times it was done.

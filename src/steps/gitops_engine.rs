@@ -8,13 +8,10 @@ use crate::{
 
 use super::{Decision, Draft, Scene, known};
 
-/// Not part of the table: Flux goes with every Kubernetes line that is in it.
-const FLUX: &str = "2.7.5";
-
 pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let Some(gitops) = &scene.inventory.gitops else { return Ok(Vec::new()) };
     let argocd = ("argocd", scene.row().argocd.to_string());
-    let flux = ("flux", FLUX.to_string());
+    let flux = ("flux", scene.row().flux.to_string());
     let engines = match gitops.engine {
         GitopsEngine::Argocd => vec![argocd],
         GitopsEngine::Flux => vec![flux],

@@ -64,7 +64,7 @@ mod reset_node;
 
 use crate::{
     events::Failure,
-    inventory::{CniKind, GitopsEngine, Inventory, Node},
+    inventory::{CniKind, Inventory, Node},
     names::{NodeName, StepName},
     ops::Op,
 };
@@ -109,9 +109,6 @@ impl Step {
     pub fn is_real(name: &StepName, inventory: &Inventory) -> bool {
         match name.as_str() {
             "cni" => inventory.cni.kind == CniKind::Bridge,
-            "gitops-engine" | "hand-off" => {
-                inventory.gitops.as_ref().is_none_or(|g| g.engine == GitopsEngine::Argocd)
-            }
             name => !SIMULATED_ONLY.contains(&name),
         }
     }

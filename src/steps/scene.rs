@@ -26,6 +26,8 @@ pub struct Wish {
     pub wipe: BTreeSet<Serial>,
     /// `--destroy-osd SERIAL=FSID`.
     pub destroy_osd: BTreeMap<Serial, String>,
+    /// `--wait-for`: applications whose health ends the hand-off's wait; all when empty.
+    pub wait_for: Vec<String>,
 }
 
 /// What the ledger remembers that nodes cannot tell.

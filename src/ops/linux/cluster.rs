@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::{Linux, git::Git, kube::PKI, not_yet};
+use super::{Linux, delivery, git::Git, kube::PKI, not_yet};
 use crate::{
     etcd::{
         EtcdMember, Status,
@@ -17,15 +17,16 @@ use crate::{
     https::{Https, Trouble},
     kube::{
         SYSTEM,
-        argocd::{self, Application},
-        certificate, read,
+        certificate,
+        delivery::Seen,
+        read,
     },
     names::NodeName,
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
         sys::{
-            Cluster, Installed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
+            Cluster, Installed, Managed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
         },
     },
 };
@@ -127,14 +128,13 @@ impl Linux {
     async fn gathered(&self, api: &Https) -> SysResult<Option<ApiFacts>> {
         let config = format!("/api/v1/namespaces/{SYSTEM}/configmaps/kubeadm-config");
         let noted = format!("/api/v1/namespaces/{SYSTEM}/configmaps/{ADDONS}");
-        let applications = "/apis/argoproj.io/v1alpha1/applications";
         let etcd = self.own_etcd()?;
-        let (config, nodes, pods, noted, applications, status, members, alarms) = tokio::join!(
+        let (config, nodes, pods, noted, seen, status, members, alarms) = tokio::join!(
             api.get(&config),
             api.get("/api/v1/nodes"),
             api.get("/api/v1/pods"),
             api.find(&noted),
-            api.find(applications),
+            delivery::look(api),
             etcd.status(),
             etcd.members(),
             etcd.alarms(),
@@ -174,10 +174,7 @@ impl Linux {
             hashes_equal,
             certificates_end_ms: self.certificates_end_ms(),
             addons: silence(noted)?.flatten().map(|n| read::addons(&n)).unwrap_or_default(),
-            applications: silence(applications)?
-                .flatten()
-                .map(|list| read::applications(&list))
-                .unwrap_or_default(),
+            applications: silence(seen)?.map(|seen| seen.facts()).unwrap_or_default(),
         }))
     }
 
@@ -463,9 +460,12 @@ impl Cluster for Linux {
         self.kustomized(name, from, wait_s).await
     }
 
-    async fn gitops_applications(&self) -> SysResult<Vec<Application>> {
-        let list = self.own_api()?.find("/apis/argoproj.io/v1alpha1/applications").await?;
-        Ok(list.map(|list| argocd::applications(&list)).unwrap_or_default())
+    async fn gitops_seen(&self) -> SysResult<Seen> {
+        self.seen().await
+    }
+
+    async fn managed(&self) -> SysResult<Vec<Managed>> {
+        self.all_managed().await
     }
 
     async fn note_addon(&self, name: &str, version: &str) -> SysResult<()> {
