@@ -60,16 +60,10 @@ impl Fetcher {
             return Err(Failure::new(what, "no project is known that publishes it")
                 .hint("put it into the directory of release files by hand, with its checksum"));
         };
-        let sums = Question { url: &from.sums, ..Question::default() };
-        let asked = async || self.web.text(self.web.get(&what, sums).await?).await;
-        let list = self.web.insist(&what, &from.sums, asked).await?;
-        let list = String::from_utf8_lossy(&list);
-        let sum = from.sum_in(&list).ok_or_else(|| {
-            let begins: String = list.chars().take(60).collect();
-            Failure::new(&what, format!("{} holds no SHA-256 checksum of {}: it begins with {begins:?}", from.sums, from.file()))
-                .left(NOTHING_DONE)
-                .hint("a mirror that answers with a page of its own does this: look at that address in a browser")
-        })?;
+        let sum = match &from.sum {
+            Some(sum) => sum.clone(),
+            None => self.published_sum(&what, &from).await?,
+        };
         let target = self.store.target(name, version, from.ending());
         // Named by what it is to become: the rest of another version is never gone on with.
         let part = self.store.dir().join(format!(".part-{}", &sum[..32]));
@@ -91,6 +85,24 @@ impl Fetcher {
         self.store
             .keep(&part, &target, &sum, from.file())
             .map_err(|e| unwritable(&what, &target, &e))
+    }
+
+    async fn published_sum(&self, what: &str, from: &Address) -> Result<String, Failure> {
+        if from.sums.is_empty() {
+            return Err(Failure::new(what, "its project publishes no checksums, and that of this version is not known")
+                .left(NOTHING_DONE)
+                .hint("put the file into the directory of release files by hand, with the checksum that you trust"));
+        }
+        let sums = Question { url: &from.sums, ..Question::default() };
+        let asked = async || self.web.text(self.web.get(what, sums).await?).await;
+        let list = self.web.insist(what, &from.sums, asked).await?;
+        let list = String::from_utf8_lossy(&list);
+        from.sum_in(&list).ok_or_else(|| {
+            let begins: String = list.chars().take(60).collect();
+            Failure::new(what, format!("{} holds no SHA-256 checksum of {}: it begins with {begins:?}", from.sums, from.file()))
+                .left(NOTHING_DONE)
+                .hint("a mirror that answers with a page of its own does this: look at that address in a browser")
+        })
     }
 }
 

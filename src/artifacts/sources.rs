@@ -1,6 +1,6 @@
 //! Where release files are published, from `assets/releases.toml`.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
@@ -18,7 +18,12 @@ struct Sources {
 struct Source {
     name: String,
     url: String,
+    /// Empty where the project publishes none.
+    #[serde(default)]
     sums: String,
+    /// By version, where the project publishes none: as they were read off its releases.
+    #[serde(default)]
+    pinned: BTreeMap<String, String>,
 }
 
 /// One release file's address, and that of its checksum.
@@ -26,6 +31,8 @@ struct Source {
 pub struct Address {
     pub url: String,
     pub sums: String,
+    /// The checksum itself, where it is known beforehand.
+    pub sum: Option<String>,
 }
 
 static TABLE: LazyLock<Sources> = LazyLock::new(|| {
@@ -46,7 +53,8 @@ pub fn address(name: &str, version: &Version, mirror: Option<&str>) -> Option<Ad
         }
         None => url,
     };
-    Some(Address { url: at(url), sums: at(sums) })
+    let sum = source.pinned.get(&version).cloned();
+    Some(Address { url: at(url), sums: if sums.is_empty() { sums } else { at(sums) }, sum })
 }
 
 impl Address {
@@ -106,6 +114,19 @@ mod tests {
         assert_eq!(kubelet.host(), "nas.lan:8080");
         assert_eq!(of("cni-plugins", None).ending(), ".tgz");
         assert_eq!(address("nonsense", &"1.0.0".parse().unwrap(), None), None);
+    }
+
+    #[test]
+    fn every_argo_cd_of_the_table_is_pinned() {
+        for line in crate::artifacts::compat().lines() {
+            let row = crate::artifacts::compat().row(&format!("{line}.0").parse().unwrap());
+            let version = row.unwrap().argocd.clone();
+            let of = address("argocd-install", &version, None).unwrap();
+            assert!(store::is_sum(&of.sum.unwrap()), "{version}");
+        }
+        for source in &TABLE.release {
+            assert_eq!(source.sums.is_empty(), !source.pinned.is_empty(), "{}", source.name);
+        }
     }
 
     #[test]

@@ -61,12 +61,14 @@ tables! {
         engine,
         repo,
         revision = git::revision(),
-        bootstrap,
+        bootstrap = None,
         root,
         access = None,
         wait_s = git::hand_off_s(),
         grace_s = git::grace_s(),
+        flux = None,
     }
+    FluxPaths { bootstrap = None, root }
     GitAccess { username = None, token = None, ssh_key = None, known_hosts = None, ca = None }
     SecretFrom { env = None, file = None, command = Vec::new() }
     TextFrom { text = None, file = None }

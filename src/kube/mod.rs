@@ -11,6 +11,7 @@ pub mod dns;
 pub mod flux;
 pub mod managed;
 pub mod objects;
+pub mod overlap;
 pub mod read;
 pub mod request;
 mod yaml;

@@ -20,6 +20,7 @@ pub mod packages;
 pub mod hand_off;
 pub mod pacman;
 pub mod repository;
+pub mod scopes;
 pub mod sys;
 pub mod units;
 pub mod upgrade;
@@ -107,6 +108,7 @@ ops! {
     Addon(cluster::Addon),
     RepositoryReached(repository::RepositoryReached),
     HandOff(hand_off::HandOff),
+    ScopesApart(scopes::ScopesApart),
     NodesReady(checks::NodesReady),
     EndpointAnswers(checks::EndpointAnswers),
     CertificatesFresh(checks::CertificatesFresh),
@@ -130,6 +132,10 @@ impl Op {
         match self {
             Op::RepositoryReached(op) => op.repository.secrets().collect(),
             Op::HandOff(op) => op.roots.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
+            Op::ScopesApart(op) => {
+                let all = op.roots.iter_mut().chain(&mut op.bootstraps);
+                all.flat_map(|k| k.repository.secrets()).collect()
+            }
             Op::Addon(op) => op.from.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
             _ => Vec::new(),
         }

@@ -13,10 +13,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::repository::{Kustomization, Repository};
+use super::scopes::Scopes;
 use crate::{
     etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
-    kube::delivery::{Roots, Seen},
+    kube::{
+        delivery::{Roots, Seen},
+        overlap::Scope,
+    },
     names::{NodeName, Serial, Version},
     secret::Sealed,
 };
@@ -469,6 +473,12 @@ pub trait Cluster: Send + Sync {
         from: &Kustomization,
         wait_s: u32,
     ) -> SysResult<Installed>;
+    /// Applies a manifest that lies on this node, and waits until what it brought runs.
+    async fn install_manifest(&self, name: &str, file: &str, wait_s: u32) -> SysResult<()>;
+    /// What each engine has of the repository, from its roots on.
+    async fn scopes(&self, roots: &[Kustomization]) -> SysResult<Scopes>;
+    /// What a directory of the repository is built to.
+    async fn built(&self, from: &Kustomization) -> SysResult<Scope>;
     /// What the GitOps engines say of all that they bring.
     async fn gitops_seen(&self) -> SysResult<Seen>;
     /// What was applied here for the engines, with those who manage it by now.

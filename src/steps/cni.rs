@@ -20,6 +20,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
                 cilium.values
             ),
             from: None,
+            file: None,
             wait_s: 300,
         }),
         // The inventory refuses it.
@@ -29,6 +30,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
             version: scene.row().cni_plugins.to_string(),
             manifest: format!("bridge: {}\n", scene.inventory.cluster.pod_cidr),
             from: None,
+            file: None,
             wait_s: 300,
         }),
     };

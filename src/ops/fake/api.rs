@@ -13,13 +13,17 @@ use super::{
 use crate::{
     etcd::report::{EtcdReport, MemberReport, MemberSays},
     facts::ApiFacts,
-    kube::delivery::{Roots, Seen},
+    kube::{
+        delivery::{Roots, Seen},
+        overlap::Scope,
+    },
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         etcd::OUTGOING,
         kubeadm::ENCRYPTION,
         repository::{Kustomization, Repository},
+        scopes::Scopes,
         sys::{
             Access, Cluster, Installed, KeyFile, Managed, Plane, SnapshotInfo, SysError, SysResult,
             UserCertificate,
@@ -260,6 +264,18 @@ impl Cluster for FakeSys {
             Ok(Installed { commit, roots: cluster.roots() })
         })
         .await
+    }
+
+    async fn install_manifest(&self, _: &str, _: &str, _: u32) -> SysResult<()> {
+        self.cluster_act("install-addon", 1_500, |_, _| Ok(())).await
+    }
+
+    async fn scopes(&self, _: &[Kustomization]) -> SysResult<Scopes> {
+        Ok(Scopes::default())
+    }
+
+    async fn built(&self, from: &Kustomization) -> SysResult<Scope> {
+        Ok(Scope { path: from.path.clone(), ..Scope::default() })
     }
 
     async fn gitops_seen(&self) -> SysResult<Seen> {

@@ -19,12 +19,14 @@ use crate::{
         SYSTEM,
         certificate,
         delivery::Seen,
+        overlap::Scope,
         read,
     },
     names::NodeName,
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
+        scopes::Scopes,
         sys::{
             Cluster, Installed, Managed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
         },
@@ -458,6 +460,18 @@ impl Cluster for Linux {
         wait_s: u32,
     ) -> SysResult<Installed> {
         self.kustomized(name, from, wait_s).await
+    }
+
+    async fn install_manifest(&self, name: &str, file: &str, wait_s: u32) -> SysResult<()> {
+        self.release_applied(name, file, wait_s).await
+    }
+
+    async fn scopes(&self, roots: &[Kustomization]) -> SysResult<Scopes> {
+        self.all_scopes(roots).await
+    }
+
+    async fn built(&self, from: &Kustomization) -> SysResult<Scope> {
+        self.scope_of(from).await
     }
 
     async fn gitops_seen(&self) -> SysResult<Seen> {

@@ -162,7 +162,7 @@ impl Applier<'_> {
 
 impl Linux {
     /// What `kubectl kustomize` makes of a directory.
-    async fn built(
+    pub(super) async fn made(
         &self,
         git: &Git<'_>,
         commit: &str,
@@ -210,7 +210,7 @@ impl Linux {
         let git = Git::new(self, &from.repository)?;
         let commit = git.fetch().await?;
         git.check_kustomization(&commit, &from.path).await?;
-        let objects = self.built(&git, &commit, from).await?;
+        let objects = self.made(&git, &commit, from).await?;
         drop(git);
         self.applied(name, &objects, Some(&from.repository), wait_s).await?;
         Ok(Installed { commit, roots: roots(&objects) })
@@ -242,6 +242,12 @@ impl Linux {
         }
         if let Some(repository) = repository {
             self.give_flux_access(&applier.api, repository, objects).await?;
+        }
+        if let Some(repository) = repository
+            && let Some(first) = rest.iter().find(|o| o.kind == "Application")
+        {
+            let namespace = first.namespace.as_deref().unwrap_or(ARGOCD);
+            self.give_access(&applier.api, repository, namespace).await?;
         }
         for object in rest {
             let path = applier.apply(object).await?;

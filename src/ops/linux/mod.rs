@@ -28,6 +28,8 @@ mod net;
 mod network;
 mod packages;
 mod partitions;
+mod release;
+mod scopes;
 mod snapshot;
 mod time;
 mod units;
