@@ -85,8 +85,9 @@ impl<'a> Verb<'a> {
             to: None,
             wipe: change.wipe_disk.iter().cloned().collect(),
             destroy_osd: change.destroy_osd.iter().cloned().collect(),
-            wait_for: Vec::new(),
+            wait_for: change.wait_for.clone(),
         };
+        check_wait_for(&wish, &loaded.inventory)?;
         if !loaded.inventory.simulated() {
             check_real(&playbook, &loaded.inventory, change.until.as_ref())?;
         }
@@ -429,6 +430,30 @@ fn check_targets(playbook: &Playbook, verb: &str) -> Result<(), Error> {
 }
 
 /// A serial that is nobody's Ceph disk approves nothing; most likely it is a slip.
+/// What only a hand-off can wait for.
+fn check_wait_for(wish: &Wish, inventory: &Inventory) -> Result<(), Error> {
+    if wish.wait_for.is_empty() {
+        return Ok(());
+    }
+    if wish.verb != "bootstrap" {
+        let why = format!("`{}` hands nothing off: --wait-for has no meaning for it", wish.verb);
+        return Err(Error::usage(why, "leave it out; `slipway bootstrap` takes it"));
+    }
+    if inventory.gitops.is_none() {
+        return Err(Error::usage(
+            "there is no [gitops] in the inventory, and so no hand-off to wait for",
+            "leave --wait-for out",
+        ));
+    }
+    if wish.wait_for.iter().any(|name| name.trim().is_empty()) {
+        return Err(Error::usage(
+            "--wait-for names an application without a name",
+            "write `--wait-for platform,storage`, or `NAMESPACE/NAME` where names are not enough",
+        ));
+    }
+    Ok(())
+}
+
 fn check_disks(loaded: &Loaded, wish: &Wish) -> Result<(), Error> {
     let inventory = &loaded.inventory;
     let approves = !wish.wipe.is_empty() || !wish.destroy_osd.is_empty();

@@ -1,7 +1,5 @@
 //! Statuses as Argo CD sets them, and what is made of them.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::*;
