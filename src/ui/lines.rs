@@ -173,7 +173,7 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
                     list(still_ours, 8)
                 );
                 lines.push(Line::new(Weight::Headline, Mark::Warn, text));
-                let hint = "hint: what is not in the repository stays as it is; `slipway ledger` lists all of them";
+                let hint = "hint: what is not in the repository stays as it is; `slipway ledger show` lists all of them";
                 lines.push(Line::new(Weight::Headline, Mark::Busy, hint));
             }
             lines
