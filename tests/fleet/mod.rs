@@ -64,6 +64,7 @@ impl Typed {
                 .iter()
                 .map(|(serial, fsid)| (serial.parse().unwrap(), (*fsid).to_string()))
                 .collect(),
+            wait_for: Vec::new(),
         }
     }
 }

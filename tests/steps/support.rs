@@ -267,6 +267,7 @@ impl Case {
             to: self.wish.to.clone(),
             wipe: self.wish.wipe.iter().cloned().collect(),
             destroy_osd: self.wish.destroy_osd.clone(),
+            wait_for: Vec::new(),
         };
         let memory = Memory {
             ca_fingerprint: self.memory.ca_fingerprint.clone(),
