@@ -454,14 +454,16 @@ impl<'a> Heard<'a> {
                 recorder.emit(Event::OpStarted { op: self.op_ref(op) });
             }
             Told::Event(AgentEvent::Output { output, .. }) => self.output(&output),
-            Told::Event(AgentEvent::Telling { op, telling }) => drop(recorder.emit(match telling {
-                Telling::Applications(applications) => {
-                    Event::Applications { op: self.op_ref(op), applications }
-                }
-                Telling::HandOffWaits { repo, commit, waiting } => {
-                    Event::HandOffWaits { repo, commit, waiting }
-                }
-            })),
+            Told::Event(AgentEvent::Telling { op, telling }) => {
+                drop(recorder.emit(match telling {
+                    Telling::Applications(applications) => {
+                        Event::Applications { op: self.op_ref(op), applications }
+                    }
+                    Telling::HandOffWaits { repo, commit, waiting } => {
+                        Event::HandOffWaits { repo, commit, waiting }
+                    }
+                }))
+            }
             Told::Event(AgentEvent::Finished { op, outcome, elapsed_ms }) => {
                 if self.told.insert(op) {
                     self.finished(op, outcome, elapsed_ms);

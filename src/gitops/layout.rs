@@ -33,7 +33,8 @@ pub struct Layout {
 impl Layout {
     pub fn of(inventory: &Inventory, gitops: &Gitops) -> Result<Self, Failure> {
         let unnamed = |key: &str| {
-            let why = format!("the inventory names no `{key}`: the directory that installs the engine");
+            let why =
+                format!("the inventory names no `{key}`: the directory that installs the engine");
             Failure::new("lay out the repository", why)
                 .hint("name one, such as \"cluster/bootstrap/argocd\"; without it the engine comes from its project's release, and no repository can bring it")
         };

@@ -107,10 +107,7 @@ impl Manifest {
                 scene.row.argocd
             ),
             Self::Flux => {
-                format!(
-                    "{github}/fluxcd/flux2/releases/download/v{}/install.yaml",
-                    scene.row.flux
-                )
+                format!("{github}/fluxcd/flux2/releases/download/v{}/install.yaml", scene.row.flux)
             }
             Self::GatewayApi => format!(
                 "{github}/kubernetes-sigs/gateway-api/releases/download/v{}/standard-install.yaml",

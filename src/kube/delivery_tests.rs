@@ -37,11 +37,20 @@ fn said(picture: &Picture) -> Vec<String> {
 fn both_engines_are_waited_for() {
     let (seen, roots) = both();
     let picture = picture(&seen, &roots, &[]);
-    assert_eq!(said(&picture), ["shop is OutOfSync", "Kustomization flux-system/storage is reconciling"]);
-    let rows: Vec<String> = picture.rows.iter().map(|r| format!("{} {}", r.depth, r.name)).collect();
+    assert_eq!(
+        said(&picture),
+        ["shop is OutOfSync", "Kustomization flux-system/storage is reconciling"]
+    );
+    let rows: Vec<String> =
+        picture.rows.iter().map(|r| format!("{} {}", r.depth, r.name)).collect();
     assert_eq!(
         rows,
-        ["0 root", "1 shop", "0 Kustomization flux-system/platform", "1 Kustomization flux-system/storage"]
+        [
+            "0 root",
+            "1 shop",
+            "0 Kustomization flux-system/platform",
+            "1 Kustomization flux-system/storage"
+        ]
     );
 }
 

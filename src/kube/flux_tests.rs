@@ -80,9 +80,11 @@ fn all_is_well_and_stands_in_the_order_of_the_tree() {
     let metallb = owned(release("0.16.2", "0.16.2"), "apps");
     // Somebody else's is nobody's child.
     let other = kustomization("other", "3333");
-    let picture = judged(&[source(LATER)], &[other, apps, kustomization("platform", COMMIT)], &[metallb]);
+    let picture =
+        judged(&[source(LATER)], &[other, apps, kustomization("platform", COMMIT)], &[metallb]);
     assert_eq!(said(&picture), "");
-    let rows: Vec<String> = picture.rows.iter().map(|r| format!("{} {}", r.depth, r.name)).collect();
+    let rows: Vec<String> =
+        picture.rows.iter().map(|r| format!("{} {}", r.depth, r.name)).collect();
     assert_eq!(
         rows,
         [
@@ -131,7 +133,8 @@ fn failures_show_object_and_message_and_are_grave() {
     let picture = judged(&[source(COMMIT)], &[root.clone()], &[]);
     assert!(said(&picture).ends_with("(HealthCheckFailed): Deployment/web/shop status: 'Failed'"));
     assert!(picture.troubles[0].grave);
-    root["status"]["conditions"] = ready("False", "DependencyNotReady", "dependency 'a' is not ready");
+    root["status"]["conditions"] =
+        ready("False", "DependencyNotReady", "dependency 'a' is not ready");
     assert!(!judged(&[source(COMMIT)], &[root.clone()], &[]).troubles[0].grave);
 
     let stalled = json!({ "type": "Stalled", "status": "True", "reason": "RetriesExceeded", "message": "no more tries" });
@@ -140,7 +143,9 @@ fn failures_show_object_and_message_and_are_grave() {
     assert_eq!(said(&picture), "Kustomization flux-system/platform is stalled: no more tries");
     root["spec"]["suspend"] = json!(true);
     let picture = judged(&[source(COMMIT)], &[root], &[]);
-    assert!(said(&picture).starts_with("Kustomization flux-system/platform is suspended: `flux resume"));
+    assert!(
+        said(&picture).starts_with("Kustomization flux-system/platform is suspended: `flux resume")
+    );
     assert_eq!(picture.rows[1].state, "Suspended");
 }
 

@@ -54,7 +54,10 @@ mod tests {
         assert!(by(json!([slipway, status, kubelet, own])).is_empty());
         let argocd = json!({ "manager": "argocd-controller", "operation": "Apply" });
         let flux = json!({ "manager": "kustomize-controller", "operation": "Apply" });
-        assert_eq!(by(json!([slipway, flux, argocd])), ["argocd-controller", "kustomize-controller"]);
+        assert_eq!(
+            by(json!([slipway, flux, argocd])),
+            ["argocd-controller", "kustomize-controller"]
+        );
         assert!(by(json!(null)).is_empty());
     }
 }

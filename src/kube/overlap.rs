@@ -73,7 +73,8 @@ mod tests {
         Scope { by: by.into(), path: path.into(), objects: objects::read(text).unwrap() }
     }
 
-    const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop }\n";
+    const WEB: &str =
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: web, namespace: shop }\n";
 
     #[test]
     fn directories() {
@@ -98,10 +99,14 @@ mod tests {
         let found = overlaps(&flux, &[scope("Application argocd/apps", "apps", &newer)]);
         assert_eq!(
             found,
-            ["Deployment shop/web is brought by Kustomization flux-system/platform and by Application argocd/apps"]
+            [
+                "Deployment shop/web is brought by Kustomization flux-system/platform and by Application argocd/apps"
+            ]
         );
         let elsewhere = WEB.replace("namespace: shop", "namespace: b");
-        assert!(overlaps(&flux, &[scope("Application argocd/apps", "apps", &elsewhere)]).is_empty());
+        assert!(
+            overlaps(&flux, &[scope("Application argocd/apps", "apps", &elsewhere)]).is_empty()
+        );
     }
 
     #[test]
@@ -110,7 +115,9 @@ mod tests {
         let found = overlaps(&flux, &[scope("Application argocd/apps", "cluster/apps", "")]);
         assert_eq!(
             found,
-            ["Kustomization flux-system/platform brings `cluster` and Application argocd/apps brings `cluster/apps`"]
+            [
+                "Kustomization flux-system/platform brings `cluster` and Application argocd/apps brings `cluster/apps`"
+            ]
         );
         let found = overlaps(&flux, &[scope("Application argocd/apps", ".", "")]);
         assert!(found[0].ends_with("brings the whole repository"));

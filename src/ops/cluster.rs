@@ -287,7 +287,9 @@ impl Action for Addon {
                     sys.install_kustomization(&self.name, from, self.wait_s).await?;
                     sys.note_addon(&self.name, &self.version).await?;
                 }
-                (None, None) => sys.install_addon(&self.name, &self.version, &self.manifest).await?,
+                (None, None) => {
+                    sys.install_addon(&self.name, &self.version, &self.manifest).await?
+                }
             }
         }
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;

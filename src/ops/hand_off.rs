@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::action::{
-    Action, Diff, Nature, Observed, OpError, OpResult, Output, Tell, Telling,
-};
+use super::action::{Action, Diff, Nature, Observed, OpError, OpResult, Output, Tell, Telling};
 use super::repository::{Kustomization, Repository};
 use super::sys::{Sys, SysErrorKind};
 use crate::{
@@ -48,12 +46,7 @@ impl HandOff {
         self.repository().map(|r| r.url.clone()).unwrap_or_default()
     }
 
-    fn output(
-        &self,
-        commit: &str,
-        applications: Vec<String>,
-        still_ours: Vec<String>,
-    ) -> Output {
+    fn output(&self, commit: &str, applications: Vec<String>, still_ours: Vec<String>) -> Output {
         Output::HandedOff { repo: self.url(), commit: commit.into(), applications, still_ours }
     }
 
@@ -70,7 +63,10 @@ impl HandOff {
             let paths: Vec<&str> = self.roots.iter().map(|r| r.path.as_str()).collect();
             return Err(OpError::new(
                 "find the root application",
-                format!("there is no Application and no Flux Kustomization in {}", paths.join(", ")),
+                format!(
+                    "there is no Application and no Flux Kustomization in {}",
+                    paths.join(", ")
+                ),
             )
             .hint("`gitops.root` names the directory whose kustomization holds it"));
         }
@@ -157,9 +153,8 @@ impl Action for HandOff {
         if sys.api().await?.is_some_and(|api| self.proven(&api).is_some()) {
             return Ok(Observed::Holds);
         }
-        let applies = |root: &Kustomization| {
-            Diff::say(format!("apply the root application {}", root.path))
-        };
+        let applies =
+            |root: &Kustomization| Diff::say(format!("apply the root application {}", root.path));
         let mut differences: Vec<Diff> = self.roots.iter().map(applies).collect();
         differences.push(Diff::say(match self.wait_for.as_slice() {
             [] => "wait until it and its children are Synced and Healthy".into(),

@@ -32,9 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Sourced;
 
-pub use action::{
-    Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Telling, Touch,
-};
+pub use action::{Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Telling, Touch};
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident($ty:ty),)+) => {

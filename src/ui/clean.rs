@@ -91,7 +91,8 @@ impl Cleaner {
             }
             Event::Applications { op, applications } => {
                 self.op(op);
-                for AppState { name, depth: _, state, revision, waits, awaited: _ } in applications {
+                for AppState { name, depth: _, state, revision, waits, awaited: _ } in applications
+                {
                     self.texts([name, state, revision]);
                     waits.iter_mut().for_each(|waits| self.text(waits));
                 }

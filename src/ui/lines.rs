@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     events::{
-        AppState, Event, LanePreview, Level, OpRef, OpResult, Pace, PhaseResult, RunFinished, RunResult,
-        RunStarted,
+        AppState, Event, LanePreview, Level, OpRef, OpResult, Pace, PhaseResult, RunFinished,
+        RunResult, RunStarted,
     },
     names::{NodeName, PhaseName},
 };

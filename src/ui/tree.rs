@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn a_tree_stands_in_columns() {
-        let tree = [app("root", 0, None), app("shop", 1, Some("is Progressing: Deployment web/shop"))];
+        let tree =
+            [app("root", 0, None), app("shop", 1, Some("is Progressing: Deployment web/shop"))];
         assert_eq!(
             texts(&tree, 9),
             [

@@ -43,7 +43,9 @@ fn apart(gitops: &Gitops, f: &mut Findings<'_>) {
     for (key, path) in &flux {
         for (other, beside) in &argocd {
             if crate::kube::overlap::nested(path, beside) {
-                let message = format!("`{path}` and `{beside}` are not apart: each engine would have the other's directory in its tree");
+                let message = format!(
+                    "`{path}` and `{beside}` are not apart: each engine would have the other's directory in its tree"
+                );
                 f.add(Finding::error(key, message).given(other));
             }
         }

@@ -15,20 +15,15 @@ use crate::{
     },
     facts::{ApiFacts, Member},
     https::{Https, Trouble},
-    kube::{
-        SYSTEM,
-        certificate,
-        delivery::Seen,
-        overlap::Scope,
-        read,
-    },
+    kube::{SYSTEM, certificate, delivery::Seen, overlap::Scope, read},
     names::NodeName,
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
         scopes::Scopes,
         sys::{
-            Cluster, Installed, Managed, Plane, SnapshotInfo, SysError, SysResult, Time, UserCertificate,
+            Cluster, Installed, Managed, Plane, SnapshotInfo, SysError, SysResult, Time,
+            UserCertificate,
         },
     },
 };

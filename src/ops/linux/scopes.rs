@@ -144,7 +144,10 @@ impl Linux {
         let tree = git.check_out(&commit).await?;
         while let Some(object) = queue.pop_front() {
             for Named { engine, by, path, deep } in named(&object, repository, &known) {
-                if seen.len() >= MOST || path.split('/').any(|part| part == "..") || !seen.insert((engine, by.clone(), path.clone())) {
+                if seen.len() >= MOST
+                    || path.split('/').any(|part| part == "..")
+                    || !seen.insert((engine, by.clone(), path.clone()))
+                {
                     continue;
                 }
                 let from = Kustomization {
@@ -237,9 +240,8 @@ spec:
     #[test]
     fn plain_directories_are_read_as_their_engine_does() {
         let dir = tempfile::tempdir().unwrap();
-        let object = |name: &str| {
-            format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name} }}\n")
-        };
+        let object =
+            |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name} }}\n");
         std::fs::write(dir.path().join("a.yaml"), object("a")).unwrap();
         std::fs::write(dir.path().join("values.yaml"), "replicas: 2\n").unwrap();
         std::fs::create_dir(dir.path().join("deeper")).unwrap();
