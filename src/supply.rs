@@ -388,7 +388,7 @@ mod tests {
         let store = Store::at(dir.path());
         let nowhere = Some("http://127.0.0.1:1".to_string());
         let fetcher = Some(Fetcher::new(store.clone(), nowhere));
-        let releases = Releases { store, fetcher, bundle: None };
+        let releases = Releases { store, fetcher, bundle: None, packages: None };
         let version: Version = "1.6.1".parse().unwrap();
         let wanted = BTreeSet::from([Wanted::Release("gateway-api".into(), version)]);
         let failures = gather_these(wanted.clone(), &releases).await.unwrap_err();

@@ -232,6 +232,7 @@ fn done() -> Script {
             repo: "https://git.example/homelab.git".into(),
             commit: "c0ffee00c0ffee00".into(),
             applications: vec!["cilium".into(), "rook".into()],
+            still_ours: Vec::new(),
         })
         .over(RunResult::Done, 5, vec![]);
     script
@@ -532,7 +533,7 @@ fn event(secrets: Vec<String>) -> impl Strategy<Value = Event> {
         elapsed_ms,
     });
     let node = (0..3usize).prop_map(|node| name(NODES[node]));
-    let others = (node.clone(), text.clone(), text.clone(), any::<bool>(), 0..10u8).prop_map(
+    let others = (node.clone(), text.clone(), text.clone(), any::<bool>(), 0..11u8).prop_map(
         |(node, a, b, yes, kind)| match kind {
             0 => Event::NodeConnected { node, machine_id: a, again: yes },
             1 => Event::NodeLost { node, why: a },
@@ -546,7 +547,13 @@ fn event(secrets: Vec<String>) -> impl Strategy<Value = Event> {
             4 => Event::ClusterIdentity { ca_fingerprint: a, etcd_cluster_id: Some(b) },
             5 => Event::DiskApproved { serial: "S7KGNJ0W200001".parse().unwrap(), node, shown: a },
             6 => Event::SnapshotTaken { node, file: a, sha256: b, revision: 1 },
-            7 => Event::HandedOff { repo: a, commit: b.clone(), applications: vec![b] },
+            7 => Event::HandedOff {
+                repo: a.clone(),
+                commit: b.clone(),
+                applications: vec![b],
+                still_ours: vec![a],
+            },
+            9 => Event::HandOffWaits { repo: a.clone(), commit: b, waiting: vec![a] },
             8 => Event::LeaseTaken { node, generation: u64::MAX, from: yes.then_some(a) },
             _ => Event::Interrupted { leaving_at_once: yes },
         },

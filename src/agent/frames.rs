@@ -12,7 +12,7 @@ use crate::{
     events::{Failure, RequestId},
     facts::NodeFacts,
     names::StepName,
-    ops::{Observed, Op, Output},
+    ops::{Observed, Op, Output, Telling},
     secret::exposed,
 };
 
@@ -153,6 +153,11 @@ pub enum AgentEvent {
     Output {
         op: u32,
         output: Output,
+    },
+    /// What it says while it works.
+    Telling {
+        op: u32,
+        telling: Telling,
     },
 }
 

@@ -151,7 +151,8 @@ impl Agent {
         Journal::intend(&mut self.journal(), request, index, step, op.title())
             .map_err(|error| OpError::new("write the node's journal", error.to_string()))?;
         self.sys.moment(step, Moment::Intended).await?;
-        let done = finish(action, &*self.sys, differences).await?;
+        let tell = |telling| self.emit(request, AgentEvent::Telling { op: index, telling });
+        let done = finish(action, &*self.sys, differences, &tell).await?;
         self.sys.moment(step, Moment::Applied).await?;
         // What serves a later op is not a change of the node.
         let outcome =

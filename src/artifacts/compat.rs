@@ -36,6 +36,7 @@ pub struct Row {
     /// Release lines.
     pub rook: Vec<String>,
     pub argocd: Version,
+    pub flux: Version,
     /// Release lines.
     pub talos: Vec<String>,
 }

@@ -72,4 +72,13 @@ mod tests {
         assert_eq!(pins.of("r.io/a:1"), Some("sha256:0"));
         assert_eq!(pins.of("r.io/a:2"), None);
     }
+
+    #[test]
+    fn every_argo_cd_of_the_table_is_pinned() {
+        let compat = super::super::compat();
+        for line in compat.lines() {
+            let argocd = &compat.row(&format!("{line}.0").parse().unwrap()).unwrap().argocd;
+            assert!(Pins::default().of_release("argocd-install", argocd).is_some(), "{argocd}");
+        }
+    }
 }

@@ -114,6 +114,9 @@ pub struct Change {
     /// Take release files and images from this bundle, and fetch nothing
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// The hand-off is done when these are well; the others are shown, but not waited for
+    #[arg(long, value_name = "APP,...", value_delimiter = ',')]
+    pub wait_for: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

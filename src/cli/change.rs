@@ -28,7 +28,7 @@ use crate::{
     playbook::{Phase, Playbook, Playbooks, Selector},
     sim,
     state::{self, Ledger, Opened, Opening, StateDir, Writer},
-    steps::{STEPS, Step, Wish},
+    steps::{STEPS, Wish},
     ui::{self, Fold, Mode, Redactor},
 };
 
@@ -87,10 +87,9 @@ impl<'a> Verb<'a> {
             wipe: change.wipe_disk.iter().cloned().collect(),
             destroy_osd: change.destroy_osd.iter().cloned().collect(),
             packages: None,
+            wait_for: change.wait_for.clone(),
         };
-        if !loaded.inventory.simulated() {
-            check_real(&playbook, &loaded.inventory, change.until.as_ref())?;
-        }
+        check_wait_for(&wish, &loaded.inventory)?;
         if change.bundle.is_some() && loaded.inventory.simulated() {
             return Err(Error::usage(
                 "simulated machines are installed out of nothing, and not from a bundle",
@@ -381,37 +380,6 @@ fn check_faults(loaded: &Loaded, steps: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Nobody is contacted for a run that would get stuck half way.
-fn check_real(
-    playbook: &Playbook,
-    inventory: &Inventory,
-    until: Option<&PhaseName>,
-) -> Result<(), Error> {
-    let mut before = None;
-    for phase in &playbook.phases {
-        if let Some(step) = phase.steps.iter().find(|s| !Step::is_real(s, inventory)) {
-            let hint = match before {
-                Some(last) => format!(
-                    "--until {last} does everything before it; `-i sim` shows the rest on simulated machines"
-                ),
-                None => "`-i sim` shows it on simulated machines".to_string(),
-            };
-            return Err(Error::usage(
-                format!(
-                    "this build cannot run the phase `{}` on real machines yet (its step `{step}`)",
-                    phase.name
-                ),
-                hint,
-            ));
-        }
-        before = Some(&phase.name);
-        if Some(&phase.name) == until {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// `target` means a node only where the verb names one.
 fn check_targets(playbook: &Playbook, verb: &str) -> Result<(), Error> {
     let targeted = |p: &&Phase| matches!(p.nodes, Selector::Target | Selector::Remaining);
@@ -426,6 +394,30 @@ fn check_targets(playbook: &Playbook, verb: &str) -> Result<(), Error> {
         )),
         _ => Ok(()),
     }
+}
+
+/// What only a hand-off can wait for.
+fn check_wait_for(wish: &Wish, inventory: &Inventory) -> Result<(), Error> {
+    if wish.wait_for.is_empty() {
+        return Ok(());
+    }
+    if wish.verb != "bootstrap" {
+        let why = format!("`{}` hands nothing off: --wait-for has no meaning for it", wish.verb);
+        return Err(Error::usage(why, "leave it out; `slipway bootstrap` takes it"));
+    }
+    if inventory.gitops.is_none() {
+        return Err(Error::usage(
+            "there is no [gitops] in the inventory, and so no hand-off to wait for",
+            "leave --wait-for out",
+        ));
+    }
+    if wish.wait_for.iter().any(|name| name.trim().is_empty()) {
+        return Err(Error::usage(
+            "--wait-for names an application without a name",
+            "write `--wait-for platform,storage`, or `NAMESPACE/NAME` where names are not enough",
+        ));
+    }
+    Ok(())
 }
 
 /// A serial that is nobody's Ceph disk approves nothing; most likely it is a slip.

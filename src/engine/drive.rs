@@ -30,7 +30,7 @@ use crate::{
     events::{Event, Failure, LanePreview, Level, OpRef, OpResult, RunFinished, RunResult},
     names::NodeName,
     news,
-    ops::{Op, Output, sys::SnapshotInfo},
+    ops::{Op, Output, Telling, sys::SnapshotInfo},
     plan::{Plan, PlannedOp},
     secret::{Sealed, Source},
     supply::{self, Parcels},
@@ -484,6 +484,16 @@ impl<'a> Heard<'a> {
                 recorder.emit(Event::OpStarted { op: self.op_ref(op) });
             }
             Told::Event(AgentEvent::Output { output, .. }) => self.output(&output),
+            Told::Event(AgentEvent::Telling { op, telling }) => {
+                drop(recorder.emit(match telling {
+                    Telling::Applications(applications) => {
+                        Event::Applications { op: self.op_ref(op), applications }
+                    }
+                    Telling::HandOffWaits { repo, commit, waiting } => {
+                        Event::HandOffWaits { repo, commit, waiting }
+                    }
+                }))
+            }
             Told::Event(AgentEvent::Finished { op, outcome, elapsed_ms }) => {
                 if self.told.insert(op) {
                     self.finished(op, outcome, elapsed_ms);
@@ -545,11 +555,12 @@ impl<'a> Heard<'a> {
                 });
             }
             Output::Snapshot(snapshot) => self.snapshot = Some(snapshot.clone()),
-            Output::HandedOff { repo, commit, applications } => {
+            Output::HandedOff { repo, commit, applications, still_ours } => {
                 recorder.emit(Event::HandedOff {
                     repo: repo.clone(),
                     commit: commit.clone(),
                     applications: applications.clone(),
+                    still_ours: still_ours.clone(),
                 });
             }
             Output::Join(_)

@@ -2,9 +2,11 @@
 //!
 //! An event is a fact in the past, complete in itself, without secrets. Must not know who listens.
 
+mod delivery;
 mod failure;
 mod stamp;
 
+pub use delivery::AppState;
 pub use failure::{Failure, Refusal};
 pub use stamp::{STREAM_VERSION, Stamped};
 
@@ -114,11 +116,25 @@ pub enum Event {
         sha256: String,
         revision: u64,
     },
+    /// What the engines bring, whenever something of it changed: all of the tree.
+    Applications {
+        op: OpRef,
+        applications: Vec<AppState>,
+    },
+    /// The repository has the cluster, and not all that it brings is well yet.
+    HandOffWaits {
+        repo: String,
+        commit: String,
+        waiting: Vec<String>,
+    },
     /// The proof of the hand-off: from here on Git owns what runs in the cluster.
     HandedOff {
         repo: String,
         commit: String,
         applications: Vec<String>,
+        /// Objects that nobody but Slipway manages still.
+        #[serde(default)]
+        still_ours: Vec<String>,
     },
     /// The first way into the GitOps engine was shown to a person.
     PasswordShown {},
@@ -248,6 +264,7 @@ impl Event {
             self,
             Event::OpStarted { .. }
                 | Event::OpOutput { .. }
+                | Event::Applications { .. }
                 | Event::Note { level: Level::Info, .. }
         )
     }

@@ -105,7 +105,9 @@ pub fn root(scene: &Scene) -> Vec<(String, String)> {
     };
     let mut resources = vec![projects, name.to_string()];
     let mut files = vec![(join(path, name), text)];
-    if scene.layout.flux() {
+    if scene.layout.flux() && scene.layout.apart() {
+        files.extend(super::flux::root_files(scene));
+    } else if scene.layout.flux() {
         files.push((join(path, "platform.yaml"), super::flux::root(scene)));
         resources.push("platform.yaml".into());
     }

@@ -83,9 +83,12 @@ fn release(part: &Part) -> Vec<(String, String)> {
 /// The source, and the Kustomization of all others.
 pub fn root(scene: &Scene) -> String {
     let repo = &scene.gitops.repo;
+    let access = scene.gitops.access.as_ref();
+    let given = access.is_some_and(|a| a.token.is_some() || a.ssh_key.is_some() || a.ca.is_some());
     let (repo, secret) = match repo.split_once("://") {
         Some(("ssh", _)) => (repo.clone(), true),
-        Some(_) => (repo.clone(), false),
+        // Slipway makes the Secret out of `[gitops.access]`.
+        Some(_) => (repo.clone(), given),
         // Flux knows no `git@host:path`.
         None => (format!("ssh://{}", repo.replacen(':', "/", 1)), true),
     };
@@ -109,9 +112,9 @@ pub fn root(scene: &Scene) -> String {
     )
 }
 
-/// The root where Flux is alone.
+/// The root where Flux is alone, or has directories of its own.
 pub fn root_files(scene: &Scene) -> Vec<(String, String)> {
-    let path = &scene.layout.root;
+    let path = &scene.layout.flux_root;
     let text = kustomization(&["platform.yaml".into()], "");
     vec![(join(path, "platform.yaml"), root(scene)), (join(path, "kustomization.yaml"), text)]
 }

@@ -23,19 +23,38 @@ pub struct Layout {
     pub engine: GitopsEngine,
     pub bootstrap: String,
     pub root: String,
+    /// Flux's own beside Argo CD's; the same two where they are not apart.
+    pub flux_bootstrap: String,
+    pub flux_root: String,
     /// Cilium's values; None with another CNI.
     pub values: Option<String>,
 }
 
 impl Layout {
     pub fn of(inventory: &Inventory, gitops: &Gitops) -> Result<Self, Failure> {
+        let unnamed = |key: &str| {
+            let why =
+                format!("the inventory names no `{key}`: the directory that installs the engine");
+            Failure::new("lay out the repository", why)
+                .hint("name one, such as \"cluster/bootstrap/argocd\"; without it the engine comes from its project's release, and no repository can bring it")
+        };
+        let bootstrap = gitops.bootstrap.as_deref().ok_or_else(|| unnamed("gitops.bootstrap"))?;
+        let (flux_bootstrap, flux_root) = match &gitops.flux {
+            Some(flux) => {
+                let own = flux.bootstrap.as_deref();
+                (own.ok_or_else(|| unnamed("gitops.flux.bootstrap"))?, flux.root.as_str())
+            }
+            None => (bootstrap, gitops.root.as_str()),
+        };
         let layout = Self {
             engine: gitops.engine,
-            bootstrap: tidy(&gitops.bootstrap),
+            bootstrap: tidy(bootstrap),
             root: tidy(&gitops.root),
+            flux_bootstrap: tidy(flux_bootstrap),
+            flux_root: tidy(flux_root),
             values: inventory.cilium.as_ref().map(|c| tidy(&c.values)),
         };
-        if layout.bootstrap == layout.root {
+        if layout.bootstrap == layout.root || layout.flux_bootstrap == layout.flux_root {
             let why = "`gitops.bootstrap` and `gitops.root` are the same directory";
             return Err(Failure::new("lay out the repository", why)
                 .hint("the engine is installed from the one, and what it runs from the other"));
@@ -60,7 +79,12 @@ impl Layout {
 
     pub fn install_flux(&self) -> String {
         let name = if self.argocd() { "install-flux" } else { "install" };
-        join(&self.bootstrap, name)
+        join(&self.flux_bootstrap, name)
+    }
+
+    /// Both engines, each with directories of its own.
+    pub fn apart(&self) -> bool {
+        self.flux_bootstrap != self.bootstrap || self.flux_root != self.root
     }
 }
 

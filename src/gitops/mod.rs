@@ -130,7 +130,7 @@ fn stale(inventory: &Inventory, tree: &Tree, input: &Input) -> Vec<String> {
     for (manifest, held) in &input.manifests {
         let version = match manifest {
             Manifest::Argocd => row.argocd.to_string(),
-            Manifest::Flux => versions::FLUX.into(),
+            Manifest::Flux => row.flux.to_string(),
             Manifest::GatewayApi => row.gateway_api.to_string(),
         };
         let Some(directory) = manifest.directory(&layout) else { continue };

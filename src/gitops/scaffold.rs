@@ -101,7 +101,7 @@ impl Manifest {
                 scene.row.argocd
             ),
             Self::Flux => {
-                format!("{github}/fluxcd/flux2/releases/download/v{}/install.yaml", versions::FLUX)
+                format!("{github}/fluxcd/flux2/releases/download/v{}/install.yaml", scene.row.flux)
             }
             Self::GatewayApi => format!(
                 "{github}/kubernetes-sigs/gateway-api/releases/download/v{}/standard-install.yaml",
@@ -227,11 +227,17 @@ fn base(scene: &Scene) -> Vec<(String, String)> {
         files.push((join(layout::NAMESPACES, "namespaces.yaml"), text));
         let text = kustomization(&["namespaces.yaml".into()], "");
         files.push((join(layout::NAMESPACES, "kustomization.yaml"), text));
-        resources.push(relative(&scene.layout.bootstrap, layout::NAMESPACES));
+        // Flux is first, and these are its part.
+        resources.push(relative(&scene.layout.flux_bootstrap, layout::NAMESPACES));
     }
     let bootstrap = &scene.layout.bootstrap;
     if scene.layout.flux() {
-        resources.push(relative(bootstrap, &scene.layout.install_flux()));
+        resources.push(relative(&scene.layout.flux_bootstrap, &scene.layout.install_flux()));
+    }
+    if scene.layout.apart() {
+        let path = join(&scene.layout.flux_bootstrap, "kustomization.yaml");
+        files.push((path, kustomization(&resources, "")));
+        resources.clear();
     }
     if scene.layout.argocd() {
         resources.push(relative(bootstrap, &scene.layout.install_argocd()));

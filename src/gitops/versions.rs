@@ -9,8 +9,6 @@ use crate::{
 
 /// Chart and application go by one number.
 pub const METALLB: &str = "0.16.2";
-/// As in the step `gitops-engine`.
-pub const FLUX: &str = "2.7.5";
 
 /// One line of Rook, and what it comes with.
 #[derive(Debug)]

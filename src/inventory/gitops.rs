@@ -12,8 +12,10 @@ pub struct Gitops {
     pub repo: String,
     #[serde(default = "defaults::revision")]
     pub revision: String,
-    /// Kustomization in the repository that installs the engine.
-    pub bootstrap: String,
+    /// Kustomization in the repository that installs the engine. Without one, it is installed from its
+    /// project's release, by checksum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<String>,
     /// Kustomization in the repository that holds the root application.
     pub root: String,
     /// How the repository is reached, where it is not open to everybody.
@@ -32,6 +34,34 @@ pub struct Gitops {
     /// How long a failed sync or a Degraded application may last before it counts as a failure.
     #[serde(default = "defaults::grace_s")]
     pub grace_s: u32,
+    /// With both engines: Flux's own directories, where they are not the ones of Argo CD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flux: Option<FluxPaths>,
+}
+
+/// Where Flux's part lies beside Argo CD's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FluxPaths {
+    /// Kustomization in the repository that installs Flux; without one, its release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<String>,
+    /// Kustomization in the repository that holds Flux's source and its root Kustomization.
+    pub root: String,
+}
+
+impl Gitops {
+    /// Everything of the repository that is named, with its key.
+    pub fn paths(&self) -> Vec<(&'static str, &str)> {
+        let flux = self.flux.as_ref();
+        let named = [
+            ("gitops.bootstrap", self.bootstrap.as_deref()),
+            ("gitops.root", Some(self.root.as_str())),
+            ("gitops.flux.bootstrap", flux.and_then(|f| f.bootstrap.as_deref())),
+            ("gitops.flux.root", flux.map(|f| f.root.as_str())),
+        ];
+        named.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
+    }
 }
 
 /// Credentials are named here, never given: they are read when they are needed.

@@ -62,14 +62,16 @@ tables! {
         engine,
         repo,
         revision = git::revision(),
-        bootstrap,
+        bootstrap = None,
         root,
         access = None,
         age_identity = None,
         secrets as "secret" = Vec::new(),
         wait_s = git::hand_off_s(),
         grace_s = git::grace_s(),
+        flux = None,
     }
+    FluxPaths { bootstrap = None, root }
     GitAccess {
         username = None,
         token = None,

@@ -2,11 +2,14 @@
 //!
 //! Pure: objects in, troubles out. It knows neither how they were read nor how long is waited.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::read::items;
+use super::{
+    delivery::{Descents, Follow, Leaf, Trouble},
+    read::items,
+};
 
 const GROUP: &str = "argoproj.io";
 /// A child names its parent in one of these, by how the engine is told to track.
@@ -83,6 +86,18 @@ impl Application {
 
     pub fn key(&self) -> String {
         format!("{}/{}", self.namespace, self.name)
+    }
+
+    fn state(&self) -> String {
+        let said = |text: &str| if text.is_empty() { "Unknown".into() } else { text.to_string() };
+        let running = if self.phase == "Running" { ", syncing" } else { "" };
+        format!("{}, {}{running}", said(&self.sync), said(&self.health))
+    }
+
+    /// Of the first source that says one.
+    pub(super) fn revision(&self) -> String {
+        let mut said = self.sources.iter().map(|s| s.revision.as_str());
+        said.find(|r| !r.is_empty()).unwrap_or_default().into()
     }
 }
 
@@ -164,82 +179,52 @@ pub fn applications(list: &Value) -> Vec<Application> {
 /// The root applications and all that came of them.
 #[derive(Debug, Default)]
 pub struct Family<'a> {
+    /// In the order of the tree: what came of one follows it.
     pub members: Vec<&'a Application>,
-    /// Named by a member, or as a root, and not there: `NAMESPACE/NAME`.
-    pub missing: Vec<String>,
+    /// How deep each lies.
+    depths: Vec<u16>,
+    /// Named by a member, or as a root, and not there: `NAMESPACE/NAME`, how deep, and behind which
+    /// member.
+    pub missing: Vec<(String, u16, usize)>,
 }
 
 pub fn family<'a>(all: &'a [Application], roots: &[String]) -> Family<'a> {
     let mut family = Family::default();
     let mut seen = BTreeSet::new();
-    let mut queue: VecDeque<String> = roots.iter().cloned().collect();
-    while let Some(key) = queue.pop_front() {
+    let mut stack: Vec<(String, u16)> = roots.iter().rev().map(|key| (key.clone(), 0)).collect();
+    while let Some((key, depth)) = stack.pop() {
         if !seen.insert(key.clone()) {
             continue;
         }
         let Some(app) = all.iter().find(|a| a.key() == key) else {
-            family.missing.push(key);
+            family.missing.push((key, depth, family.members.len()));
             continue;
         };
         family.members.push(app);
+        family.depths.push(depth);
         let named = |r: &&Resource| r.is_application;
-        queue.extend(
+        let mut next: Vec<String> = Vec::new();
+        next.extend(
             app.resources.iter().filter(named).map(|r| format!("{}/{}", r.namespace, r.name)),
         );
         let sets = app.resources.iter().filter(|r| r.is_set).map(|r| r.name.as_str());
         let parents: BTreeSet<&str> = sets.chain([app.name.as_str()]).collect();
         let children =
             all.iter().filter(|a| a.parents.iter().any(|p| parents.contains(p.as_str())));
-        queue.extend(children.map(Application::key));
+        next.extend(children.map(Application::key));
+        stack.extend(next.into_iter().rev().map(|key| (key, depth.saturating_add(1))));
     }
     family
 }
 
-/// What an application still lacks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    pub application: String,
-    /// `is OutOfSync`.
-    pub what: String,
-    /// Resources and messages.
-    pub details: Vec<String>,
-    /// Not only on its way: it may be waited out for a while, but no longer.
-    pub grave: bool,
-}
-
-/// More says nothing that these do not.
-const MOST_DETAILS: usize = 5;
-
-impl Trouble {
-    fn new(app: &Application, what: impl Into<String>, details: Vec<String>) -> Self {
-        Self { application: app.name.clone(), what: what.into(), details, grave: false }
+fn trouble(app: &Application, what: impl Into<String>, details: Vec<String>) -> Trouble {
+    Trouble {
+        application: app.name.clone(),
+        key: app.key(),
+        what: what.into(),
+        details,
+        grave: false,
     }
-
-    fn grave(mut self) -> Self {
-        self.grave = true;
-        self
-    }
-
-    pub fn lines(&self) -> Vec<String> {
-        let head = format!("{} {}", self.application, self.what);
-        match self.details.as_slice() {
-            [] => vec![head],
-            details => {
-                let left = details.len().saturating_sub(MOST_DETAILS);
-                let more = (left > 0).then(|| format!("{head}: and {left} more"));
-                let shown = details.iter().take(MOST_DETAILS);
-                shown.map(|d| format!("{head}: {d}")).chain(more).collect()
-            }
-        }
-    }
-}
-
-/// What the applications have to follow.
-pub struct Follow<'f> {
-    /// Whether an address is the repository's that was handed off to.
-    pub ours: &'f (dyn Fn(&str) -> bool + Sync),
-    pub revision: &'f str,
-    pub commit: &'f str,
 }
 
 fn with(subject: String, message: &str) -> String {
@@ -265,29 +250,24 @@ impl Follow<'_> {
         revisions.filter(|r| !r.is_empty()).collect()
     }
 
-    /// `descends` and `unknown` are what is known of those commits, and why it is not.
-    pub fn troubles(
-        &self,
-        family: &Family<'_>,
-        descends: &BTreeMap<String, bool>,
-        unknown: &BTreeMap<String, String>,
-    ) -> Vec<Trouble> {
-        let missing = family.missing.iter().map(|key| Trouble {
-            application: key.rsplit('/').next().unwrap_or(key).into(),
-            what: "is not there yet".into(),
-            details: Vec::new(),
-            grave: false,
-        });
-        let one = |app: &&Application| self.trouble(app, descends, unknown);
-        missing.chain(family.members.iter().filter_map(one)).collect()
+    pub(super) fn leaves(&self, family: &Family<'_>, descents: &Descents) -> Vec<Leaf> {
+        let mut leaves = Vec::new();
+        for (n, app) in family.members.iter().enumerate() {
+            leaves.extend(missing(family, n));
+            leaves.push(Leaf {
+                name: app.name.clone(),
+                key: app.key(),
+                depth: family.depths[n],
+                state: app.state(),
+                revision: app.revision(),
+                trouble: self.trouble(app, descents),
+            });
+        }
+        leaves.extend(missing(family, family.members.len()));
+        leaves
     }
 
-    fn trouble(
-        &self,
-        app: &Application,
-        descends: &BTreeMap<String, bool>,
-        unknown: &BTreeMap<String, String>,
-    ) -> Option<Trouble> {
+    fn trouble(&self, app: &Application, descents: &Descents) -> Option<Trouble> {
         let broken = matches!(app.phase.as_str(), "Failed" | "Error");
         if app.sync != "Synced" {
             if broken || !app.conditions.is_empty() {
@@ -297,12 +277,12 @@ impl Follow<'_> {
                 if details.is_empty() && !app.phase_message.is_empty() {
                     details.push(app.phase_message.clone());
                 }
-                return Some(Trouble::new(app, "did not sync", details).grave());
+                return Some(trouble(app, "did not sync", details).grave());
             }
             let state = if app.sync.is_empty() { "Unknown" } else { &app.sync };
             let out = app.resources.iter().filter(|r| r.sync == "OutOfSync");
             let details = out.map(|r| with(r.shown(), &r.message)).collect();
-            return Some(Trouble::new(app, format!("is {state}"), details));
+            return Some(trouble(app, format!("is {state}"), details));
         }
         if app.health != "Healthy" {
             let state = if app.health.is_empty() { "Unknown" } else { &app.health };
@@ -313,20 +293,14 @@ impl Follow<'_> {
             if details.is_empty() && !app.health_message.is_empty() {
                 details.push(app.health_message.clone());
             }
-            let trouble = Trouble::new(app, format!("is {state}"), details);
+            let trouble = trouble(app, format!("is {state}"), details);
             return Some(if state == "Degraded" { trouble.grave() } else { trouble });
         }
-        app.sources.iter().find_map(|s| self.place(app, s, descends, unknown))
+        app.sources.iter().find_map(|s| self.place(app, s, descents))
     }
 
     /// Whether a source is where it is to be.
-    fn place(
-        &self,
-        app: &Application,
-        source: &Source,
-        descends: &BTreeMap<String, bool>,
-        unknown: &BTreeMap<String, String>,
-    ) -> Option<Trouble> {
+    fn place(&self, app: &Application, source: &Source, descents: &Descents) -> Option<Trouble> {
         let Source { revision, target, .. } = source;
         if !self.follows(source) {
             // Synced means its own target, but for one that says it itself.
@@ -337,32 +311,18 @@ impl Follow<'_> {
             };
             let same = revision.trim_start_matches('v') == target.trim_start_matches('v');
             let other = exact && !revision.is_empty() && !same;
-            return other.then(|| {
-                Trouble::new(app, format!("is at {revision}, not at {target}"), Vec::new())
-            });
+            return other
+                .then(|| trouble(app, format!("is at {revision}, not at {target}"), Vec::new()));
         }
-        if revision == self.commit || descends.get(revision) == Some(&true) {
-            return None;
-        }
-        let short = |commit: &str| commit.get(..10).unwrap_or(commit).to_string();
-        Some(if let Some(why) = unknown.get(revision) {
-            let what = format!(
-                "is at {}, and whether that comes after {} cannot be told",
-                short(revision),
-                short(self.commit)
-            );
-            Trouble::new(app, what, vec![why.clone()])
-        } else if revision.is_empty() {
-            Trouble::new(app, "does not say which commit it is at", Vec::new())
-        } else {
-            let what = format!(
-                "is at {}, which is neither {} nor comes after it",
-                short(revision),
-                short(self.commit)
-            );
-            Trouble::new(app, what, Vec::new())
-        })
+        let (what, details) = self.astray(revision, descents)?;
+        Some(trouble(app, what, details))
     }
+}
+
+/// Those that are missed just before a member.
+fn missing<'f>(family: &'f Family<'_>, before: usize) -> impl Iterator<Item = Leaf> + 'f {
+    let here = family.missing.iter().filter(move |(_, _, at)| *at == before);
+    here.map(|(key, depth, _)| Leaf::missing(key.rsplit('/').next().unwrap_or(key), key, *depth))
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! Statuses as Argo CD sets them, and what is made of them.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -36,7 +34,8 @@ fn judged(apps: &[Value], descends: &[(&str, bool)]) -> Vec<Trouble> {
     let ours = |url: &str| url == OURS;
     let follow = Follow { ours: &ours, revision: "main", commit: COMMIT };
     let known = descends.iter().map(|(c, d)| (c.to_string(), *d)).collect();
-    follow.troubles(&family, &known, &BTreeMap::new())
+    let descents = Descents { known, ..Descents::default() };
+    follow.leaves(&family, &descents).into_iter().filter_map(|leaf| leaf.trouble).collect()
 }
 
 fn said(troubles: &[Trouble]) -> String {

@@ -6,9 +6,13 @@
 pub mod argocd;
 pub mod certificate;
 pub mod config;
+pub mod delivery;
 pub mod dns;
+pub mod flux;
 pub mod keeper;
+pub mod managed;
 pub mod objects;
+pub mod overlap;
 pub mod read;
 pub mod rendered;
 pub mod request;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use serde_json::Value;
 
 use crate::{
-    facts::{Addon, Application, KubeNode, MON_IP},
+    facts::{Addon, KubeNode, MON_IP},
     names::{NodeName, Version},
 };
 
@@ -96,20 +96,6 @@ pub fn nodes(nodes: &Value, pods: &Value) -> Vec<KubeNode> {
     items(nodes).filter_map(read).collect()
 }
 
-/// Argo CD's applications.
-pub fn applications(list: &Value) -> Vec<Application> {
-    let read = |app: &Value| {
-        let status = &app["status"];
-        Some(Application {
-            name: app["metadata"]["name"].as_str()?.to_string(),
-            synced: status["sync"]["status"] == "Synced",
-            healthy: status["health"]["status"] == "Healthy",
-            revision: status["sync"]["revision"].as_str().unwrap_or_default().to_string(),
-        })
-    };
-    items(list).filter_map(read).collect()
-}
-
 /// The versions that were noted down when something was installed.
 pub fn addons(noted: &Value) -> BTreeMap<String, Addon> {
     let of = |(name, version)| (name, Addon { version, ready: true });
@@ -170,7 +156,5 @@ mod tests {
             nodes(&json!({ "items": [{ "metadata": { "name": "A B" } }] }), &json!({})).is_empty()
         );
         assert!(addons(&json!({ "data": { "bridge": "1.9.1" } }))["bridge"].ready);
-        let apps = applications(&json!({ "items": [{ "metadata": { "name": "root" } }] }));
-        assert!(!apps[0].synced && !apps[0].healthy);
     }
 }

@@ -8,7 +8,7 @@ use super::sys::{
 };
 use crate::{
     etcd::report::EtcdReport,
-    events::{Failure, Refusal},
+    events::{AppState, Failure, Refusal},
     secret::Sealed,
 };
 
@@ -69,11 +69,27 @@ pub enum Output {
         repo: String,
         commit: String,
         applications: Vec<String>,
+        still_ours: Vec<String>,
     },
     UserCertificate(UserCertificate),
     EngineLogin(EngineLogin),
     Etcd(EtcdReport),
 }
+
+/// What an op that takes long tells on its way, without being asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Telling {
+    Applications(Vec<AppState>),
+    /// The hand-off is done, and waited for.
+    HandOffWaits {
+        repo: String,
+        commit: String,
+        waiting: Vec<String>,
+    },
+}
+
+pub type Tell<'t> = &'t (dyn Fn(Telling) + Send + Sync);
 
 /// Why an op could not do its work.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,6 +210,11 @@ pub trait Action: Send + Sync {
     async fn apply(&self, _sys: &dyn Sys) -> OpResult<Option<Output>> {
         Ok(None)
     }
+
+    /// The same, for one that has something to tell meanwhile.
+    async fn apply_telling(&self, sys: &dyn Sys, _tell: Tell<'_>) -> OpResult<Option<Output>> {
+        self.apply(sys).await
+    }
 }
 
 /// What an op changed, a line each, and what it made for later ones.
@@ -205,8 +226,13 @@ pub struct Done {
 
 /// Applies what `observe` found to differ, then looks again: an op that says it changed something
 /// and did not is a failure, not a success.
-pub async fn finish(action: &dyn Action, sys: &dyn Sys, differences: Vec<Diff>) -> OpResult<Done> {
-    let output = action.apply(sys).await?;
+pub async fn finish(
+    action: &dyn Action,
+    sys: &dyn Sys,
+    differences: Vec<Diff>,
+    tell: Tell<'_>,
+) -> OpResult<Done> {
+    let output = action.apply_telling(sys, tell).await?;
     if !action.nature().serves
         && let Observed::Differs(left) = action.observe(sys).await?
     {

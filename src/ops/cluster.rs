@@ -248,6 +248,9 @@ pub struct Addon {
     /// Where it comes from, when that is the GitOps repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Kustomization>,
+    /// A manifest that lies on the node, when that is where it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     pub wait_s: u32,
 }
 
@@ -259,7 +262,7 @@ impl Action for Addon {
 
     fn nature(&self) -> Nature {
         // A fetch and a build come before the wait.
-        let before = if self.from.is_some() { 600 } else { 120 };
+        let before = if self.from.is_some() || self.file.is_some() { 600 } else { 120 };
         Nature { timeout_s: self.wait_s + before, ..Nature::CHANGE }
     }
 
@@ -282,12 +285,18 @@ impl Action for Addon {
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
         let api = asked(sys, self.title()).await?;
         if api.addons.get(&self.name).is_none_or(|a| a.version != self.version) {
-            match &self.from {
-                Some(from) => {
+            match (&self.from, &self.file) {
+                (None, Some(file)) => {
+                    sys.install_manifest(&self.name, file, self.wait_s).await?;
+                    sys.note_addon(&self.name, &self.version).await?;
+                }
+                (Some(from), _) => {
                     sys.install_kustomization(&self.name, from, self.wait_s).await?;
                     sys.note_addon(&self.name, &self.version).await?;
                 }
-                None => sys.install_addon(&self.name, &self.version, &self.manifest).await?,
+                (None, None) => {
+                    sys.install_addon(&self.name, &self.version, &self.manifest).await?
+                }
             }
         }
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;

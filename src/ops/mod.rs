@@ -25,6 +25,7 @@ pub mod hand_off;
 pub mod pacman;
 pub mod pod_network;
 pub mod repository;
+pub mod scopes;
 pub mod secrets;
 pub mod sys;
 pub mod traffic;
@@ -38,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Sourced;
 
-pub use action::{Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Touch};
+pub use action::{Action, Diff, Done, Nature, Observed, OpError, OpResult, Output, Telling, Touch};
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $name:ident($ty:ty),)+) => {
@@ -115,6 +116,7 @@ ops! {
     RepositoryReached(repository::RepositoryReached),
     ClusterSecret(secrets::ClusterSecret),
     HandOff(hand_off::HandOff),
+    ScopesApart(scopes::ScopesApart),
     NodesReady(checks::NodesReady),
     EndpointAnswers(checks::EndpointAnswers),
     CertificatesFresh(checks::CertificatesFresh),
@@ -142,7 +144,11 @@ impl Op {
         match self {
             Op::RepositoryReached(op) => op.repository.secrets().collect(),
             Op::ClusterSecret(op) => op.data.values_mut().collect(),
-            Op::HandOff(op) => op.root.repository.secrets().collect(),
+            Op::HandOff(op) => op.roots.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
+            Op::ScopesApart(op) => {
+                let all = op.roots.iter_mut().chain(&mut op.bootstraps);
+                all.flat_map(|k| k.repository.secrets()).collect()
+            }
             Op::Addon(op) => op.from.iter_mut().flat_map(|k| k.repository.secrets()).collect(),
             Op::CiliumValues(op) => op.repository.secrets().collect(),
             Op::Cilium(op) => op.values.repository.secrets().collect(),

@@ -13,16 +13,20 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    endpoint::Seen,
+    endpoint,
     packages::PackageSet,
     pod_network::PodNetwork,
     repository::{Kustomization, Repository},
+    scopes::Scopes,
     secrets::{ClusterSecret, SecretFound},
 };
 use crate::{
     etcd::report::EtcdReport,
     facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
-    kube::argocd::Application,
+    kube::{
+        delivery::{Roots, Seen},
+        overlap::Scope,
+    },
     names::{NodeName, Serial, Version},
     secret::Sealed,
 };
@@ -385,7 +389,7 @@ pub trait Kubeadm: Send + Sync {
     /// Makes a token and, for a control plane, uploads the certificates under a new key.
     async fn mint_join(&self, control_plane: bool) -> SysResult<JoinMaterial>;
     /// Who or what is at an endpoint that somebody else runs.
-    async fn look_at_endpoint(&self, at: &EndpointAt) -> SysResult<Seen>;
+    async fn look_at_endpoint(&self, at: &EndpointAt) -> SysResult<endpoint::Seen>;
     /// Why the API server cannot be had through the cluster's endpoint from here; None when it can.
     async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>>;
     /// What is wrong with this node's own part of the control plane, each component in words.
@@ -434,8 +438,16 @@ pub struct LocalKube {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installed {
     pub commit: String,
-    /// Applications among it, `NAMESPACE/NAME`.
-    pub applications: Vec<String>,
+    /// Applications and Flux's own objects among it.
+    pub roots: Roots,
+}
+
+/// An object that was applied from a node, and who manages it besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Managed {
+    /// `Deployment argocd/argocd-server`.
+    pub object: String,
+    pub by: Vec<String>,
 }
 
 #[async_trait]
@@ -482,8 +494,16 @@ pub trait Cluster: Send + Sync {
     async fn secret(&self, wanted: &ClusterSecret) -> SysResult<SecretFound>;
     /// Puts it there, with its namespace where that is missing.
     async fn put_secret(&self, wanted: &ClusterSecret) -> SysResult<()>;
-    /// Argo CD's applications, whoever made them.
-    async fn gitops_applications(&self) -> SysResult<Vec<Application>>;
+    /// Applies a manifest that lies on this node, and waits until what it brought runs.
+    async fn install_manifest(&self, name: &str, file: &str, wait_s: u32) -> SysResult<()>;
+    /// What each engine has of the repository, from its roots on.
+    async fn scopes(&self, roots: &[Kustomization]) -> SysResult<Scopes>;
+    /// What a directory of the repository is built to.
+    async fn built(&self, from: &Kustomization) -> SysResult<Scope>;
+    /// What the GitOps engines say of all that they bring.
+    async fn gitops_seen(&self) -> SysResult<Seen>;
+    /// What was applied here for the engines, with those who manage it by now.
+    async fn managed(&self) -> SysResult<Vec<Managed>>;
     /// What is wrong with the nodes, each in words: static pods that do not run, addresses on the
     /// wrong network, an API server that reads another Secret than its neighbours.
     async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>>;

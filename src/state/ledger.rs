@@ -31,6 +31,7 @@ pub struct Ledger {
     snapshots: Vec<Snapshot>,
     handed_off: Option<String>,
     password_shown_ms: Option<u64>,
+    waits: Option<Waits>,
     /// Whether the stream that is being read has had its `RunStarted` yet.
     in_run: bool,
     last_index: Option<u64>,
@@ -44,6 +45,14 @@ pub struct Identity {
     pub ca_fingerprint: String,
     /// Not known before etcd has answered.
     pub etcd_cluster_id: Option<String>,
+}
+
+/// A hand-off that is done, and not proven yet.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Waits {
+    pub commit: String,
+    /// Applications that were not well when it was last looked.
+    pub waiting: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +156,7 @@ impl Ledger {
                 self.identity = None;
                 self.handed_off = None;
                 self.password_shown_ms = None;
+                self.waits = None;
             }
             Event::DiskApproved { serial, node, shown } => {
                 let approval = Approval {
@@ -170,7 +180,13 @@ impl Ledger {
                 });
             }
             Event::PasswordShown {} => self.password_shown_ms = Some(at_ms),
-            Event::HandedOff { commit, .. } => self.handed_off = Some(commit.clone()),
+            Event::HandOffWaits { commit, waiting, .. } => {
+                self.waits = Some(Waits { commit: commit.clone(), waiting: waiting.clone() });
+            }
+            Event::HandedOff { commit, .. } => {
+                self.handed_off = Some(commit.clone());
+                self.waits = None;
+            }
             Event::LeaseTaken { node, generation, .. } => {
                 let seen = LeaseSeen { generation: *generation, at_ms };
                 self.leases.insert(node.clone(), seen);
@@ -179,6 +195,7 @@ impl Ledger {
             | Event::NodeLost { .. }
             | Event::OpStarted { .. }
             | Event::OpOutput { .. }
+            | Event::Applications { .. }
             | Event::RetryScheduled { .. }
             | Event::Interrupted { .. }
             | Event::Note { .. } => {}
@@ -271,6 +288,11 @@ impl Ledger {
     /// The commit with which Git took over, if it has.
     pub fn handed_off(&self) -> Option<&str> {
         self.handed_off.as_deref()
+    }
+
+    /// What the hand-off waits for, if it is done and not proven.
+    pub fn waits(&self) -> Option<&Waits> {
+        self.waits.as_ref()
     }
 
     /// How long a phase of a verb takes: the median of the last times it was done.

@@ -24,7 +24,7 @@ pub use commit::Commit;
 pub use dir::{StateDir, StateError};
 pub use disk::{Disk, FileDisk};
 pub use error::LedgerError;
-pub use ledger::{Identity, LeaseSeen, Ledger, Snapshot};
+pub use ledger::{Identity, LeaseSeen, Ledger, Snapshot, Waits};
 pub use load::{Loaded, Torn, load, read};
 pub use memdisk::{MemDisk, Tear};
 pub use record::Header;

@@ -192,8 +192,15 @@ fn sentence(event: &Event) -> Option<String> {
         Event::SnapshotTaken { node, file, revision, .. } => {
             format!("{node}: etcd snapshot {file} at revision {revision}")
         }
-        Event::HandedOff { repo, commit, applications } => {
-            format!("handed off to {repo} at {}: {}", short(commit), applications.join(", "))
+        Event::HandOffWaits { repo, commit, waiting } => {
+            format!("handed off to {repo} at {}, waiting for {}", short(commit), waiting.join(", "))
+        }
+        Event::HandedOff { repo, commit, applications, still_ours } => {
+            let ours = match still_ours.as_slice() {
+                [] => String::new(),
+                all => format!("; still managed by Slipway alone: {}", all.join(", ")),
+            };
+            format!("handed off to {repo} at {}: {}{ours}", short(commit), applications.join(", "))
         }
         Event::LeaseTaken { node, generation, from } => {
             let from = from.as_ref().map(|from| format!(", over from {from}")).unwrap_or_default();
@@ -206,7 +213,9 @@ fn sentence(event: &Event) -> Option<String> {
             let hint = hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
             format!("note: {node}{text}{hint}")
         }
-        Event::OpStarted { .. } | Event::OpOutput { .. } => return None,
+        Event::OpStarted { .. } | Event::OpOutput { .. } | Event::Applications { .. } => {
+            return None;
+        }
     })
 }
 

@@ -48,6 +48,9 @@ pub struct View {
     pub certificates: Option<Certificates>,
     pub addons: Option<Addons>,
     pub applications: Option<Applications>,
+    /// A hand-off that is done, and whose applications were not all well yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hand_off_waits: Option<crate::state::Waits>,
     pub last_run: Option<LastRun>,
     /// Runs of other verbs that stopped before their end.
     pub unfinished: Vec<LastRun>,
@@ -163,6 +166,7 @@ pub fn view(
         etcd: api.map(etcd),
         certificates: certificates(&exam),
         addons: api.map(addons),
+        hand_off_waits: ledger.and_then(Ledger::waits).cloned(),
         applications: api.filter(|api| !api.applications.is_empty()).map(applications),
         last_run: last.map(|run| last_run(run, unfinished.iter().any(|u| u.id == run.id))),
         unfinished: others.map(|run| last_run(run, true)).collect(),

@@ -164,6 +164,11 @@ impl Screen {
             let parts = [("synced", &apps.not_synced), ("healthy", &apps.not_healthy)];
             self.part("applications", apps.total, &parts);
         }
+        if let Some(waits) = &view.hand_off_waits {
+            let commit = waits.commit.get(..10).unwrap_or(&waits.commit);
+            let text = format!("at {commit}, waiting for {}", list(&waits.waiting, 4));
+            self.field(Ink::Warn, "handed off", &text);
+        }
     }
 
     /// `3/3 synced, 2/3 healthy (not storage)`.

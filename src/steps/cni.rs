@@ -36,6 +36,7 @@ fn bridge(scene: &Scene, node: &Node) -> Vec<Draft> {
         version: scene.row().cni_plugins.to_string(),
         manifest: format!("bridge: {}\n", scene.inventory.cluster.pod_cidr),
         from: None,
+        file: None,
         wait_s: 300,
     };
     if known::is_gits(scene.api(), &addon.name, &addon.version) {

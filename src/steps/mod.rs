@@ -66,7 +66,7 @@ mod reset_node;
 
 use crate::{
     events::Failure,
-    inventory::{GitopsEngine, Inventory, Node},
+    inventory::Node,
     names::{NodeName, StepName},
     ops::Op,
 };
@@ -97,16 +97,6 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether this build can run it on real machines that this inventory describes.
-    pub fn is_real(name: &StepName, inventory: &Inventory) -> bool {
-        match name.as_str() {
-            "gitops-engine" | "hand-off" => {
-                inventory.gitops.as_ref().is_none_or(|g| g.engine == GitopsEngine::Argocd)
-            }
-            _ => true,
-        }
-    }
-
     pub fn find(name: &StepName) -> Option<&'static Step> {
         STEPS.iter().find(|s| s.name == name.as_str())
     }

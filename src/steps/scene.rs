@@ -29,6 +29,8 @@ pub struct Wish {
     pub destroy_osd: BTreeMap<Serial, String>,
     /// The distribution's packages in the bundle of `--bundle`.
     pub packages: Option<PackageSet>,
+    /// `--wait-for`: applications whose health ends the hand-off's wait; all when empty.
+    pub wait_for: Vec<String>,
 }
 
 /// What the ledger remembers that nodes cannot tell.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::redact::{LineGuard, Redactor};
 use crate::{
-    events::{Event, Failure, OpRef, OpResult, Stamped},
+    events::{AppState, Event, Failure, OpRef, OpResult, Stamped},
     names::NodeName,
 };
 
@@ -90,9 +90,22 @@ impl Cleaner {
             Event::SnapshotTaken { node: _, file, sha256, revision: _ } => {
                 self.texts([file, sha256]);
             }
-            Event::HandedOff { repo, commit, applications } => {
+            Event::Applications { op, applications } => {
+                self.op(op);
+                for AppState { name, depth: _, state, revision, waits, awaited: _ } in applications
+                {
+                    self.texts([name, state, revision]);
+                    waits.iter_mut().for_each(|waits| self.text(waits));
+                }
+            }
+            Event::HandOffWaits { repo, commit, waiting } => {
+                self.texts([repo, commit]);
+                self.lines(waiting);
+            }
+            Event::HandedOff { repo, commit, applications, still_ours } => {
                 self.texts([repo, commit]);
                 self.lines(applications);
+                self.lines(still_ours);
             }
             Event::LeaseTaken { node: _, generation: _, from } => {
                 from.iter_mut().for_each(|from| self.text(from));

@@ -6,12 +6,13 @@ use super::{
     failure,
     paint::{Mark, Row},
     run::RunView,
+    tree,
     words::{count, duration, list, one_line, short},
 };
 use crate::{
     events::{
-        Event, LanePreview, Level, OpRef, OpResult, Pace, PhaseResult, RunFinished, RunResult,
-        RunStarted,
+        AppState, Event, LanePreview, Level, OpRef, OpResult, Pace, PhaseResult, RunFinished,
+        RunResult, RunStarted,
     },
     names::{NodeName, PhaseName},
 };
@@ -139,14 +140,46 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
             );
             one(Weight::Item, Mark::Plain, text)
         }
-        Event::HandedOff { repo, commit, applications } => {
+        Event::Applications { op, .. } => {
+            let line = |app: &AppState| {
+                let mark = tree::mark(app);
+                Line::new(Weight::Item, mark, format!("{}{}", on(&op.lane), tree::said(app)))
+            };
+            let lines: Vec<Line> = view.moved.iter().map(line).collect();
+            // One that went and nothing else.
+            if lines.is_empty() {
+                let text = format!("{}{}", on(&op.lane), count(view.tree.len(), "application"));
+                return one(Weight::Trace, Mark::Dim, text);
+            }
+            lines
+        }
+        Event::HandOffWaits { repo, commit, waiting } => {
+            let text = format!(
+                "handed off to {repo} at {}, waiting for {}",
+                short(commit),
+                list(waiting, 8)
+            );
+            one(Weight::Item, Mark::Plain, text)
+        }
+        Event::HandedOff { repo, commit, applications, still_ours } => {
             let (commit, apps) = (short(commit), count(applications.len(), "application"));
             let names = match applications.as_slice() {
                 [] => String::new(),
                 names => format!(": {}", list(names, 8)),
             };
             let text = format!("handed off to {repo} at {commit}, {apps} healthy{names}");
-            one(Weight::Headline, Mark::Good, text)
+            let mut lines = one(Weight::Headline, Mark::Good, text);
+            if !still_ours.is_empty() {
+                let text = format!(
+                    "warning: {} still managed by Slipway alone, and by no engine: {}",
+                    count(still_ours.len(), "object"),
+                    list(still_ours, 8)
+                );
+                lines.push(Line::new(Weight::Headline, Mark::Warn, text));
+                let hint = "hint: what is not in the repository stays as it is; `slipway ledger show` lists all of them";
+                lines.push(Line::new(Weight::Headline, Mark::Busy, hint));
+            }
+            lines
         }
         Event::LeaseTaken { node, generation, from: None } => {
             let text = format!("{}lease taken, generation {generation}", on(node));

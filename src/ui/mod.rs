@@ -23,6 +23,7 @@ mod json;
 mod log;
 mod plain;
 mod rows;
+mod tree;
 
 use std::{fmt, io::Write, path::PathBuf, str::FromStr, sync::Arc};
 

@@ -6,6 +6,7 @@ use super::{
     board::{Board, Lane, LaneState, PhaseBoard},
     lines::place,
     paint::{Mark, Row},
+    tree,
     words::{duration, fit, rough},
 };
 
@@ -34,6 +35,7 @@ pub fn rows(board: &Board, frame: Frame) -> Vec<Row> {
         let layout = Layout::of(&shown, frame.columns);
         rows.extend(shown.iter().map(|lane| lane_row(board, lane, layout, frame)));
         rows.extend((!hidden.is_empty()).then(|| more(board, &hidden)));
+        rows.extend(tree::rows(&board.view.tree, frame.lines.saturating_sub(rows.len() + 1)));
     }
     // One column stays free: some terminals wrap as soon as the last one is written.
     rows.into_iter().map(|row| row.cut(frame.columns.saturating_sub(1))).collect()

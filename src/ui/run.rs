@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
-    events::{Event, Failure, OpRef, OpResult, RunStarted, Stamped},
+    events::{AppState, Event, Failure, OpRef, OpResult, RunStarted, Stamped},
     names::{NodeName, PhaseName},
 };
 
@@ -28,6 +28,10 @@ pub struct RunView {
     /// The widest node's name, so that columns stand under each other.
     pub node_width: usize,
     failures: Vec<(OpRef, Failure)>,
+    /// What the engines bring, as it stands.
+    pub tree: Vec<AppState>,
+    /// Those of it that the newest picture shows otherwise than the one before.
+    pub moved: Vec<AppState>,
     /// The last lines that the op of each lane printed.
     tails: BTreeMap<NodeName, VecDeque<String>>,
 }
@@ -44,7 +48,15 @@ impl RunView {
                 };
             }
             Event::RunFinished(_) => self.finished = true,
-            Event::PhaseStarted { .. } => self.tally = Tally::default(),
+            Event::PhaseStarted { .. } => {
+                self.tally = Tally::default();
+                self.tree.clear();
+            }
+            Event::Applications { applications, .. } => {
+                let news = applications.iter().filter(|app| !self.tree.contains(app));
+                self.moved = news.cloned().collect();
+                self.tree.clone_from(applications);
+            }
             Event::OpStarted { op } => drop(self.tails.remove(&op.lane)),
             Event::OpOutput { op, line } => {
                 let tail = self.tails.entry(op.lane.clone()).or_default();

@@ -66,6 +66,7 @@ impl Typed {
                 .map(|(serial, fsid)| (serial.parse().unwrap(), (*fsid).to_string()))
                 .collect(),
             packages: None,
+            wait_for: Vec::new(),
         }
     }
 }

@@ -275,6 +275,7 @@ impl Case {
                 database: "slipway.db".into(),
                 files: vec!["slipway.db".into(), "socat-1-1-any.pkg.tar.zst".into()],
             }),
+            wait_for: Vec::new(),
         };
         let memory = Memory {
             ca_fingerprint: self.memory.ca_fingerprint.clone(),

@@ -1,11 +1,12 @@
 //! The repository's address, revision and paths, and how it is reached.
 
 use super::{Finding, Findings, text};
-use crate::inventory::Inventory;
+use crate::inventory::{Gitops, GitopsEngine, Inventory};
 
 pub(super) fn check(inventory: &Inventory, f: &mut Findings<'_>) {
     let Some(gitops) = &inventory.gitops else { return };
-    for (path, text) in [("gitops.bootstrap", &gitops.bootstrap), ("gitops.root", &gitops.root)] {
+    apart(gitops, f);
+    for (path, text) in gitops.paths() {
         if let Err(why) = text::relative_path(text) {
             f.add(Finding::error(path, format!("the path `{text}` {why}")));
         }
@@ -23,6 +24,30 @@ pub(super) fn check(inventory: &Inventory, f: &mut Findings<'_>) {
     }
     repo(&gitops.repo, f);
     super::secrets::check(gitops, f);
+}
+
+/// Flux's own directories: with both engines only, and none inside of one of Argo CD's or around it.
+fn apart(gitops: &Gitops, f: &mut Findings<'_>) {
+    if gitops.flux.is_none() {
+        return;
+    }
+    if gitops.engine != GitopsEngine::Both {
+        let message = "Flux's own directories are for both engines beside each other";
+        let finding = Finding::error("gitops.flux", message).given("gitops.engine");
+        return f.add(finding.hint("`gitops.bootstrap` and `gitops.root` are the one engine's"));
+    }
+    let (flux, argocd): (Vec<_>, Vec<_>) =
+        gitops.paths().into_iter().partition(|(key, _)| key.starts_with("gitops.flux."));
+    for (key, path) in &flux {
+        for (other, beside) in &argocd {
+            if crate::kube::overlap::nested(path, beside) {
+                let message = format!(
+                    "`{path}` and `{beside}` are not apart: each engine would have the other's directory in its tree"
+                );
+                f.add(Finding::error(key, message).given(other));
+            }
+        }
+    }
 }
 
 fn repo(repo: &str, f: &mut Findings<'_>) {

@@ -13,17 +13,21 @@ use super::{
 use crate::{
     etcd::report::{EtcdReport, MemberReport, MemberSays},
     facts::ApiFacts,
-    kube::argocd::Application,
+    kube::{
+        delivery::{Roots, Seen},
+        overlap::Scope,
+    },
     names::{NodeName, hex},
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         etcd::OUTGOING,
         kubeadm::ENCRYPTION,
         repository::{Kustomization, Repository},
+        scopes::Scopes,
         secrets::{ClusterSecret, SecretFound},
         sys::{
-            Access, Cluster, EngineLogin, Installed, KeyFile, Plane, SnapshotInfo, SysError,
-            SysResult, UserCertificate,
+            Access, Cluster, EngineLogin, Installed, KeyFile, Managed, Plane, SnapshotInfo,
+            SysError, SysResult, UserCertificate,
         },
     },
     secret::Sealed,
@@ -250,7 +254,7 @@ impl Cluster for FakeSys {
         let commit = commit(&from.repository);
         self.cluster_act("install-addon", 1_500, |cluster, _| {
             if name != ROOT {
-                return Ok(Installed { commit, applications: Vec::new() });
+                return Ok(Installed { commit, roots: Roots::default() });
             }
             // The platform brings Rook along: from here on there is a Ceph to be careful with.
             let fsid = format!("{:032x}", u128::from(super::machine::fnv(&cluster.id, 2)));
@@ -260,7 +264,7 @@ impl Cluster for FakeSys {
                 let healthy_at_ms = now_ms + n * READY_MS;
                 cluster.applications.entry(app.into()).or_insert((commit.clone(), healthy_at_ms));
             }
-            Ok(Installed { commit, applications: vec!["argocd/root".into()] })
+            Ok(Installed { commit, roots: cluster.roots() })
         })
         .await
     }
@@ -297,16 +301,34 @@ impl Cluster for FakeSys {
         .await
     }
 
-    async fn gitops_applications(&self) -> SysResult<Vec<Application>> {
+    async fn install_manifest(&self, _: &str, _: &str, _: u32) -> SysResult<()> {
+        self.cluster_act("install-addon", 1_500, |_, _| Ok(())).await
+    }
+
+    async fn scopes(&self, _: &[Kustomization]) -> SysResult<Scopes> {
+        Ok(Scopes::default())
+    }
+
+    async fn built(&self, from: &Kustomization) -> SysResult<Scope> {
+        Ok(Scope { path: from.path.clone(), ..Scope::default() })
+    }
+
+    async fn gitops_seen(&self) -> SysResult<Seen> {
         let now_ms = self.cell.now_ms();
+        let seen = self.look(|m, world| Some(world.cluster_of(m)?.seen(now_ms))).await;
+        Ok(seen.unwrap_or_default())
+    }
+
+    async fn managed(&self) -> SysResult<Vec<Managed>> {
         Ok(self
             .look(|m, world| {
-                let all = world.cluster_of(m).map(|c| &c.applications).into_iter().flatten();
-                all.map(|(name, (commit, at_ms))| {
-                    let parent = (name != "root").then_some("root");
-                    Application::simple(name, parent, now_ms >= *at_ms, commit)
-                })
-                .collect()
+                let addons = world.cluster_of(m).map(|c| &c.addons).into_iter().flatten();
+                let engines = addons.filter(|(name, _)| matches!(name.as_str(), "argocd" | "flux"));
+                let one = |(name, _): (&String, &FakeAddon)| Managed {
+                    object: format!("Deployment {name}"),
+                    by: vec![format!("{name}-controller")],
+                };
+                engines.map(one).collect()
             })
             .await)
     }

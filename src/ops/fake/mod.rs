@@ -6,6 +6,7 @@
 
 mod api;
 mod cluster;
+mod delivery;
 mod devices;
 mod host;
 mod kubeadm;

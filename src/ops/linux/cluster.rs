@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::{Linux, git::Git, kube::PKI, not_yet};
+use super::{Linux, delivery, git::Git, kube::PKI, not_yet};
 use crate::{
     etcd::{
         EtcdMember, Status,
@@ -15,19 +15,16 @@ use crate::{
     },
     facts::{ApiFacts, Member},
     https::{Https, Trouble},
-    kube::{
-        SYSTEM,
-        argocd::{self, Application},
-        certificate, read,
-    },
+    kube::{SYSTEM, certificate, delivery::Seen, overlap::Scope, read},
     names::NodeName,
     ops::{
         cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
+        scopes::Scopes,
         secrets::{ClusterSecret, SecretFound},
         sys::{
-            Cluster, EngineLogin, Installed, Plane, SnapshotInfo, SysError, SysResult, Time,
-            UserCertificate,
+            Cluster, EngineLogin, Installed, Managed, Plane, SnapshotInfo, SysError, SysResult,
+            Time, UserCertificate,
         },
     },
 };
@@ -132,14 +129,13 @@ impl Linux {
     async fn gathered(&self, api: &Https) -> SysResult<Option<ApiFacts>> {
         let config = format!("/api/v1/namespaces/{SYSTEM}/configmaps/kubeadm-config");
         let noted = format!("/api/v1/namespaces/{SYSTEM}/configmaps/{ADDONS}");
-        let applications = "/apis/argoproj.io/v1alpha1/applications";
         let etcd = self.own_etcd()?;
-        let (config, nodes, pods, noted, applications, status, members, alarms) = tokio::join!(
+        let (config, nodes, pods, noted, seen, status, members, alarms) = tokio::join!(
             api.get(&config),
             api.get("/api/v1/nodes"),
             api.get("/api/v1/pods"),
             api.find(&noted),
-            api.find(applications),
+            delivery::look(api),
             etcd.status(),
             etcd.members(),
             etcd.alarms(),
@@ -179,10 +175,7 @@ impl Linux {
             hashes_equal,
             certificates_end_ms: self.certificates_end_ms(),
             addons: silence(noted)?.flatten().map(|n| read::addons(&n)).unwrap_or_default(),
-            applications: silence(applications)?
-                .flatten()
-                .map(|list| read::applications(&list))
-                .unwrap_or_default(),
+            applications: silence(seen)?.map(|seen| seen.facts()).unwrap_or_default(),
         }))
     }
 
@@ -501,9 +494,24 @@ impl Cluster for Linux {
         self.given_secret(wanted).await
     }
 
-    async fn gitops_applications(&self) -> SysResult<Vec<Application>> {
-        let list = self.own_api()?.find("/apis/argoproj.io/v1alpha1/applications").await?;
-        Ok(list.map(|list| argocd::applications(&list)).unwrap_or_default())
+    async fn install_manifest(&self, name: &str, file: &str, wait_s: u32) -> SysResult<()> {
+        self.release_applied(name, file, wait_s).await
+    }
+
+    async fn scopes(&self, roots: &[Kustomization]) -> SysResult<Scopes> {
+        self.all_scopes(roots).await
+    }
+
+    async fn built(&self, from: &Kustomization) -> SysResult<Scope> {
+        self.scope_of(from).await
+    }
+
+    async fn gitops_seen(&self) -> SysResult<Seen> {
+        self.seen().await
+    }
+
+    async fn managed(&self) -> SysResult<Vec<Managed>> {
+        self.all_managed().await
     }
 
     async fn note_addon(&self, name: &str, version: &str) -> SysResult<()> {

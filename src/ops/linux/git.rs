@@ -241,6 +241,11 @@ impl<'a> Git<'a> {
         Ok(tree)
     }
 
+    /// Whether a directory of the files of a commit is one that can be built.
+    pub fn is_kustomization(&self, tree: &Path, path: &str) -> bool {
+        KUSTOMIZATIONS.iter().any(|name| tree.join(path).join(name).is_file())
+    }
+
     /// Where a build may leave what it made.
     pub fn aside(&self, name: &str) -> PathBuf {
         self.dir.join(name)

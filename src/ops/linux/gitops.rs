@@ -9,6 +9,7 @@ use super::{Linux, cluster::FIELD_MANAGER, command::Command, git::Git};
 use crate::{
     https::{Https, Trouble},
     kube::{
+        delivery::Roots,
         objects::{self, Object},
         read,
     },
@@ -166,7 +167,7 @@ impl<'a> Applier<'a> {
 
 impl Linux {
     /// What `kubectl kustomize` makes of a directory.
-    async fn built(
+    pub(super) async fn made(
         &self,
         git: &Git<'_>,
         commit: &str,
@@ -214,15 +215,29 @@ impl Linux {
         let git = Git::new(self, &from.repository)?;
         let commit = git.fetch().await?;
         git.check_kustomization(&commit, &from.path).await?;
-        let objects = self.built(&git, &commit, from).await?;
+        let objects = self.made(&git, &commit, from).await?;
         drop(git);
+        self.applied(name, &objects, Some(&from.repository), wait_s).await?;
+        Ok(Installed { commit, roots: roots(&objects) })
+    }
+
+    /// All of a manifest, in its order, and its workloads waited for. An engine gets its credentials
+    /// for the repository on the way.
+    pub(super) async fn applied(
+        &self,
+        name: &str,
+        objects: &[Object],
+        repository: Option<&Repository>,
+        wait_s: u32,
+    ) -> SysResult<()> {
         let mut applier = Applier { linux: self, api: self.own_api()?, known: BTreeMap::new() };
         let mut workloads = Vec::new();
         let (definitions, rest): (Vec<&Object>, Vec<&Object>) =
             objects.iter().partition(|o| o.is_crd() || o.kind == "Namespace");
-        let mut waited = Vec::new();
+        let (mut waited, mut paths) = (Vec::new(), Vec::new());
         for object in definitions {
             let path = applier.apply(object).await?;
+            paths.push(path.clone());
             if object.is_crd() {
                 waited.push((path, object));
             }
@@ -230,22 +245,27 @@ impl Linux {
         for (path, object) in &waited {
             applier.established(path, object).await?;
         }
+        if let Some(repository) = repository {
+            self.give_flux_access(&applier.api, repository, objects).await?;
+        }
+        if let Some(repository) = repository
+            && let Some(first) = rest.iter().find(|o| o.kind == "Application")
+        {
+            let namespace = first.namespace.as_deref().unwrap_or(ARGOCD);
+            self.give_access(&applier.api, repository, namespace).await?;
+        }
         for object in rest {
             let path = applier.apply(object).await?;
+            paths.push(path.clone());
             if WORKLOADS.contains(&object.kind.as_str()) {
                 workloads.push((path, object));
             }
         }
-        if name == ARGOCD {
-            self.give_access(&applier.api, &from.repository, &namespace(&objects)).await?;
+        if let Some(repository) = repository.filter(|_| name == ARGOCD) {
+            self.give_access(&applier.api, repository, &namespace(objects)).await?;
         }
-        applier.rolled_out(&workloads, wait_s).await?;
-        let applications = objects
-            .iter()
-            .filter(|o| o.kind == "Application" && o.api_version.starts_with("argoproj.io/"));
-        let key =
-            |o: &Object| format!("{}/{}", o.namespace.as_deref().unwrap_or("default"), o.name);
-        Ok(Installed { commit, applications: applications.map(key).collect() })
+        self.note_applied(&applier.api, name, &paths).await?;
+        applier.rolled_out(&workloads, wait_s).await
     }
 
     /// The credentials, as Argo CD looks for them; what the Git host is known by beside them.
@@ -281,6 +301,23 @@ impl Linux {
 }
 
 const REPOSITORY: &str = "slipway-repository";
+
+/// Where the engines begin.
+fn roots(objects: &[Object]) -> Roots {
+    let of = |group: &str, kind: &str| -> Vec<String> {
+        let is_it = |o: &&Object| {
+            o.kind == kind && o.api_version.split_once('/').is_some_and(|(g, _)| g == group)
+        };
+        let key =
+            |o: &Object| format!("{}/{}", o.namespace.as_deref().unwrap_or("default"), o.name);
+        objects.iter().filter(is_it).map(key).collect()
+    };
+    Roots {
+        applications: of("argoproj.io", "Application"),
+        sources: of("source.toolkit.fluxcd.io", "GitRepository"),
+        kustomizations: of("kustomize.toolkit.fluxcd.io", "Kustomization"),
+    }
+}
 
 /// Where Argo CD lies: beside its own configuration.
 fn namespace(objects: &[Object]) -> String {
