@@ -154,17 +154,17 @@ fn pods_that_do_not_reach_each_other_are_told_by_their_nodes() {
 fn values_that_do_not_fit_are_refused_before_there_is_a_cluster() {
     simulated(async {
         let mut fleet = Fleet::fresh(inventory(3), 1);
-        let spoil = |from: &str, to: &str| {
+        let spoil = |fleet: &Fleet, from: &str, to: &str| {
             let mut world = fleet.cell.world();
             let text = world.repository.values_mut().next().expect("the starter has values");
             assert!(text.contains(from), "{text}");
             *text = text.replace(from, to);
         };
-        spoil("MTU: 1500", "MTU: 9000");
+        spoil(&fleet, "MTU: 1500", "MTU: 9000");
         let came = result(&fleet.type_(&bootstrap()).await);
         assert!(came.contains("`MTU` is `9000` but must be `1500`"), "{came}");
         assert!(fleet.cell.world().clusters.is_empty(), "there is a cluster");
-        spoil("MTU: 9000", "MTU: 1500");
+        spoil(&fleet, "MTU: 9000", "MTU: 1500");
         assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
     });
 }
