@@ -238,6 +238,7 @@ impl Host {
                         let diffs: Vec<String> = diffs.iter().map(|d| d.summary()).collect();
                         format!("finds: {}", diffs.join("; "))
                     }
+                    Found::Observed(Observed::Left(why)) => format!("finds: left, {why}"),
                     Found::Failed(failure) => format!("finds: {failure} ({:?})", failure.refusal),
                 });
             }

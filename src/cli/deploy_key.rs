@@ -114,11 +114,13 @@ fn next(gitops: &Gitops, path: &std::path::Path, named: Option<&str>) -> String 
     };
     let mut text = format!("Paste the line above at {page}.\n");
     let mut lines = Vec::new();
+    // The inventory may lie elsewhere, and paths in it are its own.
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     if let Some(ssh) = &ssh {
         lines.push(format!("[gitops]\nrepo = \"{ssh}\""));
     }
     if named.is_none() {
-        lines.push(format!("[gitops.access]\nssh_key = {{ file = \"{}\" }}", path.display()));
+        lines.push(format!("[gitops.access]\nssh_key = {{ file = \"{}\" }}", whole.display()));
     }
     let has_known_hosts = gitops.access.as_ref().is_some_and(|a| a.known_hosts.is_some());
     if !has_known_hosts && git_hosts::known(address).is_none() {

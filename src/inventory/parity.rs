@@ -17,7 +17,7 @@ cluster = { name = "lab", kubernetes = "1.36.4", pod_cidr = "10.1.0.0/16", servi
 ssh = { user = "me", port = 23, config = "c" }
 cni = { kind = "bridge" }
 cilium = { version = "1.20.1", values = "v" }
-gitops = { engine = "flux", repo = "r", revision = "x", bootstrap = "b", root = "r", wait_s = 5, grace_s = 6, flux = { bootstrap = "f", root = "g" }, access = { username = "u", token = { env = "E", file = "f", command = ["c"] }, ssh_key = { env = "E", file = "f", command = ["c"] }, known_hosts = { text = "t", file = "f" }, ca = { text = "t", file = "f" } } }
+gitops = { engine = "flux", repo = "r", revision = "x", bootstrap = "b", root = "r", wait_s = 5, grace_s = 6, flux = { bootstrap = "f", root = "g" }, age_identity = { env = "E", file = "f", command = ["c"], age = "a", sops = "s", key = "k" }, secret = [{ namespace = "n", name = "s", type = "t", labels = { l = "v" }, keys = { k = { env = "E", file = "f", command = ["c"], age = "a", sops = "s", key = "k" } } }], access = { username = "u", token = { env = "E", file = "f", command = ["c"], age = "a", sops = "s", key = "k" }, ssh_key = { env = "E", file = "f", command = ["c"], age = "a", sops = "s", key = "k" }, github_app = { app_id = 1, installation_id = 2, private_key = { env = "E", file = "f", command = ["c"], age = "a", sops = "s", key = "k" }, api = "p" }, known_hosts = { text = "t", file = "f" }, ca = { text = "t", file = "f" } } }
 backup = { recipients = ["age1x"], keep = 3, keep_days = 9 }
 kubeadm = { patches = { "etcd" = "a: b" } }
 artifacts = { dir = "d", download = false, mirror = "http://m", digests = { "r.io/a:1" = "sha256:0" } }
