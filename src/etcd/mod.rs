@@ -10,6 +10,7 @@ pub mod wal;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
+use self::report::Hash;
 use crate::https::{Answer, Credentials, Https, Trouble};
 
 pub const PORT: u16 = 2379;
@@ -123,11 +124,11 @@ impl Etcd {
             .collect())
     }
 
-    /// Of all keys up to a revision; members that agree give the same.
-    pub async fn hash(&self, revision: u64) -> Answer<u64> {
+    /// Of all keys up to a revision; members that agree, and have compacted alike, give the same.
+    pub async fn hash(&self, revision: u64) -> Answer<Hash> {
         let said =
             self.call("maintenance/hash", json!({ "revision": revision.to_string() })).await?;
-        Ok(number(&said["hash"]))
+        Ok(Hash { of: number(&said["hash"]), compacted: number(&said["compact_revision"]) })
     }
 
     /// `NOSPACE`, `CORRUPT`: each with the member that raised it.

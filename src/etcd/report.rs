@@ -1,6 +1,6 @@
 //! etcd at a glance: its members, what each says of itself, and what is wrong with them together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,21 @@ pub struct MemberSays {
     /// Of all keys up to the report's revision. A learner has none to say.
     pub hash: Option<u64>,
     pub errors: Vec<String>,
+}
+
+/// A member's hash, and up to where it has thrown old revisions away by then: they are not in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hash {
+    pub of: u64,
+    pub compacted: u64,
+}
+
+/// Those that can be compared: of the members that have compacted as far as the furthest. The API server
+/// has etcd compact every few minutes, and no two members do it at the same moment.
+pub fn comparable(hashes: &BTreeMap<String, Hash>) -> BTreeMap<String, u64> {
+    let furthest = hashes.values().map(|hash| hash.compacted).max();
+    let far = hashes.iter().filter(|(_, hash)| Some(hash.compacted) == furthest);
+    far.map(|(member, hash)| (member.clone(), hash.of)).collect()
 }
 
 impl MemberReport {
@@ -108,6 +123,20 @@ impl EtcdReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_that_is_behind_with_compacting_is_not_compared() {
+        let all = |list: &[(&str, u64, u64)]| {
+            let one = |(id, of, compacted): &(&str, u64, u64)| {
+                (id.to_string(), Hash { of: *of, compacted: *compacted })
+            };
+            comparable(&list.iter().map(one).collect())
+        };
+        let two = all(&[("a", 1, 900), ("b", 1, 900), ("c", 7, 400)]);
+        assert_eq!(two.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(all(&[("a", 1, 900), ("b", 2, 900)]).len(), 2);
+        assert!(all(&[]).is_empty());
+    }
 
     fn member(name: &str) -> MemberReport {
         let says = MemberSays { leader: Some("a".into()), hash: Some(1), ..Default::default() };

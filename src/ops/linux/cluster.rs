@@ -11,7 +11,7 @@ use super::{Linux, delivery, git::Git, kube::PKI, not_yet};
 use crate::{
     etcd::{
         EtcdMember, Status,
-        report::{EtcdReport, MemberReport, MemberSays},
+        report::{EtcdReport, MemberReport, MemberSays, comparable},
     },
     facts::{ApiFacts, Member},
     https::{Https, Trouble},
@@ -40,6 +40,9 @@ const HOSTS: &str = "/etc/hosts";
 /// How often a write gives way to another that was faster, and how long it waits then.
 const CONFLICTS: u32 = 20;
 const CONFLICT_MS: u64 = 100;
+/// How often hashes are asked for until all members have compacted alike, and how long between.
+const HASH_TRIES: u32 = 5;
+const HASH_MS: u64 = 300;
 
 /// Nobody answers, or nobody is allowed to ask yet: there is nothing to know.
 fn silence<T>(answer: Result<T, Trouble>) -> SysResult<Option<T>> {
@@ -119,11 +122,22 @@ impl Linux {
         revision: u64,
     ) -> BTreeMap<String, u64> {
         let voters = members.iter().filter(|m| !m.learner && statuses.contains_key(&m.id));
+        let voters: Vec<&EtcdMember> = voters.collect();
         let one = async |member: &EtcdMember| {
             let etcd = self.etcd_at(member.clients.first()?)?.ok()?;
             Some((member.id.clone(), etcd.hash(revision).await.ok()?))
         };
-        join_all(voters.map(one)).await.into_iter().flatten().collect()
+        let mut tries = HASH_TRIES;
+        loop {
+            let all = join_all(voters.iter().copied().map(one)).await;
+            let all = all.into_iter().flatten().collect();
+            let compared = comparable(&all);
+            tries -= 1;
+            if compared.len() == all.len() || tries == 0 {
+                return compared;
+            }
+            self.sleep_ms(HASH_MS).await;
+        }
     }
 
     async fn gathered(&self, api: &Https) -> SysResult<Option<ApiFacts>> {
