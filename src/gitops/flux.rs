@@ -84,7 +84,9 @@ fn release(part: &Part) -> Vec<(String, String)> {
 pub fn root(scene: &Scene) -> String {
     let repo = &scene.gitops.repo;
     let access = scene.gitops.access.as_ref();
-    let given = access.is_some_and(|a| a.token.is_some() || a.ssh_key.is_some() || a.ca.is_some());
+    let app = access.is_some_and(|a| a.github_app.is_some());
+    let given = app
+        || access.is_some_and(|a| a.token.is_some() || a.ssh_key.is_some() || a.ca.is_some());
     let (repo, secret) = match repo.split_once("://") {
         Some(("ssh", _)) => (repo.clone(), true),
         // Slipway makes the Secret out of `[gitops.access]`.
@@ -106,7 +108,15 @@ pub fn root(scene: &Scene) -> String {
         &[
             ("repo", &quoted(&repo)),
             ("ref", &format!("{kind}: {}", quoted(revision))),
-            ("secret", if secret { "secretRef:\n  name: platform" } else { "" }),
+            (
+                "secret",
+                match (app, secret) {
+                    // It asks for tokens of its own.
+                    (true, _) => "provider: github\nsecretRef:\n  name: platform",
+                    (false, true) => "secretRef:\n  name: platform",
+                    (false, false) => "",
+                },
+            ),
             ("path", layout::FLUX),
         ],
     )

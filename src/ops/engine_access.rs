@@ -80,11 +80,6 @@ pub fn flux(repository: &Repository) -> Option<Data> {
     (!data.is_empty()).then_some(data)
 }
 
-/// What a GitRepository says in `spec.provider`, beside the name of that Secret.
-pub fn flux_provider(repository: &Repository) -> Option<&'static str> {
-    app(&repository.access).map(|_| "github")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +134,5 @@ mod tests {
                 "it ends within the hour"
             );
         }
-        assert_eq!(flux_provider(&of), Some("github"));
     }
 }

@@ -1,13 +1,13 @@
 //! The credentials of the repository, as Flux looks for them: in the Secret that a GitRepository names.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Linux, cluster::FIELD_MANAGER};
 use crate::{
     gitops::yaml,
     https::Https,
     kube::objects::Object,
-    ops::{repository::Repository, sys::SysResult},
+    ops::{engine_access, repository::Repository, sys::SysResult},
 };
 
 impl Linux {
@@ -53,26 +53,14 @@ fn wanted(repository: &Repository, objects: &[Object]) -> Vec<(String, String)> 
 
 /// None where the repository is open to everybody and its host to everybody known.
 fn secret(repository: &Repository, namespace: &str, name: &str) -> Option<Value> {
-    let access = &repository.access;
-    let mut data = json!({});
-    if let Some(token) = access.token.as_ref().and_then(|t| t.value.as_ref()) {
-        data["username"] = json!(access.username.as_deref().unwrap_or("git"));
-        data["password"] = json!(token.reveal());
-    } else if let Some(key) = access.ssh_key.as_ref().and_then(|k| k.value.as_ref()) {
-        data["identity"] = json!(format!("{}\n", key.reveal().trim_end()));
-        data["known_hosts"] = json!(access.known_hosts.as_deref().unwrap_or_default());
-    }
-    if let Some(ca) = &access.ca {
-        data["ca.crt"] = json!(ca);
-    }
-    let any = data.as_object().is_some_and(|data| !data.is_empty());
-    any.then(|| {
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-            "metadata": { "name": name, "namespace": namespace },
-            "stringData": data,
-        })
-    })
+    let data = engine_access::flux(repository)?;
+    let data: Map<String, Value> =
+        data.iter().map(|(key, value)| (key.to_string(), json!(value.reveal()))).collect();
+    Some(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": { "name": name, "namespace": namespace },
+        "stringData": data,
+    }))
 }
 
 #[cfg(test)]
