@@ -206,9 +206,14 @@ impl Keeping for Coming {
         };
         finish().map_err(|e| failure(&path, &e))?;
         // What arrived is what was sent, and lies on the disk: only now may others go.
-        if let Some(keep) = keep {
-            prune(&path, keep);
-        }
+        let gone = keep.map_or(0, |keep| prune(&path, keep));
+        let pruned = (gone > 0).then(|| {
+            (
+                format!("{gone} old snapshots went, now that a new one is safe"),
+                "`[backup] keep` and `keep_days` say how many stay, and how long".to_string(),
+            )
+        });
+        let note = note.or(pruned);
         Ok(Kept { file: path.display().to_string(), note })
     }
 }

@@ -133,7 +133,7 @@ pub enum Event {
         commit: String,
         applications: Vec<String>,
         /// Objects that nobody but Slipway manages still.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         still_ours: Vec<String>,
     },
     /// The first way into the GitOps engine was shown to a person.

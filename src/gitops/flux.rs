@@ -85,8 +85,8 @@ pub fn root(scene: &Scene) -> String {
     let repo = &scene.gitops.repo;
     let access = scene.gitops.access.as_ref();
     let app = access.is_some_and(|a| a.github_app.is_some());
-    let given = app
-        || access.is_some_and(|a| a.token.is_some() || a.ssh_key.is_some() || a.ca.is_some());
+    let given =
+        app || access.is_some_and(|a| a.token.is_some() || a.ssh_key.is_some() || a.ca.is_some());
     let (repo, secret) = match repo.split_once("://") {
         Some(("ssh", _)) => (repo.clone(), true),
         // Slipway makes the Secret out of `[gitops.access]`.

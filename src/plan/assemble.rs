@@ -63,14 +63,6 @@ pub fn assemble(scene: &Scene, draft: Draft, finds: &Finds) -> Plan {
             phases.push(phase);
         }
     }
-    let takes = |op: &PlannedOp| matches!(op.op, Op::Snapshot(_));
-    if phases.iter().flat_map(|p| &p.lanes).flat_map(|l| &l.ops).any(takes) {
-        let backup = &scene.inventory.backup;
-        notes.push(format!(
-            "when a new snapshot of etcd is safe, older ones than the newest {} go that are older than {} days ([backup])",
-            backup.keep, backup.keep_days
-        ));
-    }
     let verb = scene.wish.verb.clone();
     let cluster = scene.inventory.cluster.name.clone();
     let hash = hash::plan(&verb, &cluster, &phases);

@@ -151,6 +151,8 @@ pub fn read(from: impl BufRead) -> Result<Vec<Package>, String> {
     loop {
         from.read_exact(&mut block).map_err(|e| told(&e))?;
         if block == [0; BLOCK] {
+            // To its very end: only there is the checksum of what it was packed by.
+            io::copy(&mut from, &mut io::sink()).map_err(|e| told(&e))?;
             return Ok(packages);
         }
         let found = header(&block)?;

@@ -11,6 +11,7 @@ use crate::{
         self,
         certificate::{self, Certificate},
     },
+    names::Version,
     ops::sys::{LocalKube, SysError, SysResult},
 };
 
@@ -18,6 +19,8 @@ pub const PKI: &str = "/etc/kubernetes/pki";
 pub const MANIFESTS: &str = "/etc/kubernetes/manifests";
 pub const BACKUPS: &str = "/etc/kubernetes/tmp";
 pub const ADMIN: &str = "/etc/kubernetes/admin.conf";
+/// Below it each version has a directory.
+const KUBELETS: &str = "/opt/slipway/kubelet";
 pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 /// Written last: kubeadm's own work leaves no sign that all of it was done. Names the CA that it was
 /// done under.
@@ -179,14 +182,40 @@ impl Linux {
             etcd_votes,
             api_answers,
             api_version: None,
-            kubelet_version: None,
+            kubelet_version: self.running_kubelet(),
         }
+    }
+}
+
+impl Linux {
+    /// The version that runs, whatever the link says: that of the file which the process came from.
+    fn running_kubelet(&self) -> Option<Version> {
+        let programs = fs::read_dir(self.path("/proc")).ok()?.flatten();
+        programs.filter_map(|process| fs::read_link(process.path().join("exe")).ok()).find_map(
+            |program| program.strip_prefix(KUBELETS).ok()?.iter().next()?.to_str()?.parse().ok(),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kubelet_that_runs_and_not_the_one_that_is_linked() {
+        let dir = tempfile::tempdir().unwrap();
+        let linux = Linux::at(dir.path());
+        assert_eq!(linux.running_kubelet(), None);
+        let process = |pid: &str, program: &str| {
+            let process = dir.path().join("proc").join(pid);
+            fs::create_dir_all(&process).unwrap();
+            std::os::unix::fs::symlink(program, process.join("exe")).unwrap();
+        };
+        process("1", "/usr/lib/systemd/systemd");
+        assert_eq!(linux.running_kubelet(), None);
+        process("77", "/opt/slipway/kubelet/1.35.4/kubelet");
+        assert_eq!(linux.running_kubelet(), Some("1.35.4".parse().unwrap()));
+    }
     use crate::ops::sys::{Access, Kubeadm};
 
     const CA: &str = include_str!("../../../tests/facts/certificate.pem");

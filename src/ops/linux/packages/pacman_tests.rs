@@ -249,6 +249,7 @@ async fn from_a_bundle_and_from_nowhere_else() {
     assert!(fs::read_dir(&incoming).unwrap().next().is_none());
 
     // What is not in it is said so; and so is a package that is not what its description says.
+    fs::create_dir_all(arch.at("repo")).unwrap();
     arch.publish("htop", "1-1", "");
     let set = brought(&arch);
     let places = (incoming.as_path(), dir.as_path());
