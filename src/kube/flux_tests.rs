@@ -187,7 +187,11 @@ fn another_commit_is_no_proof() {
 fn releases_are_at_their_own_target() {
     let root = kustomization("platform", COMMIT);
     let at = |chart: &str, at: &str| {
-        said(&judged(&[source(COMMIT)], &[root.clone()], &[owned(release(chart, at), "platform")]))
+        said(&judged(
+            &[source(COMMIT)],
+            std::slice::from_ref(&root),
+            &[owned(release(chart, at), "platform")],
+        ))
     };
     assert_eq!(at("0.16.2", "v0.16.2"), "");
     assert_eq!(at("0.16.2", "0.16.2+1a2b3c"), "");
