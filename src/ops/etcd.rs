@@ -76,16 +76,17 @@ impl Action for EtcdGate {
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
         loop {
-            let shut = match sys.api().await? {
-                Some(api) => gate(&api, self),
+            // One answer for both questions: between two, what shut the gate may have passed, and what is
+            // left would look like too few members.
+            let api = sys.api().await?;
+            let shut = match &api {
+                Some(api) => gate(api, self),
                 None => vec!["the API server and etcd do not answer here".into()],
             };
             if shut.is_empty() {
                 return Ok(Observed::Holds);
             }
-            if let Some(api) = sys.api().await?
-                && self.cannot_ever_open(&api)
-            {
+            if api.is_some_and(|api| self.cannot_ever_open(&api)) {
                 return Err(OpError::refused(
                     Refusal::Quorum,
                     "pass the etcd gate",
@@ -312,5 +313,46 @@ impl Action for RemoveMember {
         }
         sys.remove_member(&member.id).await?;
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(members: u8, hashes_equal: bool) -> ApiFacts {
+        let member = |n: u8| Member {
+            id: n.to_string(),
+            name: format!("node-{n}"),
+            node: format!("node-{n}").parse().unwrap(),
+            learner: false,
+            started: true,
+        };
+        ApiFacts {
+            version: "1.36.4".parse().unwrap(),
+            nodes: Vec::new(),
+            members: (0..members).map(member).collect(),
+            etcd_cluster_id: "c".into(),
+            etcd_revision: 1,
+            leader: Some("0".into()),
+            alarms: Vec::new(),
+            hashes_equal,
+            certificates_end_ms: 0,
+            addons: Default::default(),
+            applications: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_waited_for_and_what_cannot_is_not() {
+        let asked = EtcdGate { ignoring: None, must_bear_a_loss: true, wait_s: 60 };
+        assert!(gate(&api(3, true), &asked).is_empty());
+        // Two can never spare one.
+        assert!(!gate(&api(2, true), &asked).is_empty() && asked.cannot_ever_open(&api(2, true)));
+        // Hashes that differ for a moment are no lack of members, whatever their number.
+        for members in [2, 3] {
+            let apart = api(members, false);
+            assert!(!gate(&apart, &asked).is_empty() && !asked.cannot_ever_open(&apart));
+        }
     }
 }

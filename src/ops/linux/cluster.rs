@@ -1,7 +1,10 @@
 //! The cluster as one control plane sees it: its own API server and etcd are asked, and through them
 //! changed.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -40,7 +43,7 @@ const HOSTS: &str = "/etc/hosts";
 /// How often a write gives way to another that was faster, and how long it waits then.
 const CONFLICTS: u32 = 20;
 const CONFLICT_MS: u64 = 100;
-/// How often hashes are asked for until all members have compacted alike, and how long between.
+/// How often hashes are asked for until all members have compacted alike and agree, and how long between.
 const HASH_TRIES: u32 = 5;
 const HASH_MS: u64 = 300;
 
@@ -133,7 +136,10 @@ impl Linux {
             let all = all.into_iter().flatten().collect();
             let compared = comparable(&all);
             tries -= 1;
-            if compared.len() == all.len() || tries == 0 {
+            // While etcd throws old revisions away, members that agree differ for a moment.
+            let agree = compared.len() == all.len()
+                && compared.values().collect::<BTreeSet<_>>().len() <= 1;
+            if agree || tries == 0 {
                 return compared;
             }
             self.sleep_ms(HASH_MS).await;
