@@ -50,6 +50,11 @@ impl Trouble {
     pub fn passes(&self) -> bool {
         match self {
             Trouble::Unreachable(_) => true,
+            // An API server that has just started does not know for some seconds who may do what, and
+            // says so even to its administrators. (What a policy refuses is worded otherwise.)
+            Trouble::Said { code: 403, message } => {
+                message.contains("User \"kubernetes-admin\" cannot ")
+            }
             Trouble::Said { code, .. } => *code == 429 || *code >= 500,
             Trouble::Other(_) => false,
         }
@@ -306,5 +311,22 @@ impl Https {
     /// An answer that comes in parts.
     pub async fn stream(&self, path: &str, body: &Value) -> Answer<reqwest::Response> {
         self.send(Method::POST, path, Some(("application/json", body.to_string().into()))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_administrator_that_may_nothing_asks_again_and_a_policy_is_believed() {
+        let said = |code, message: &str| Trouble::Said { code, message: message.into() };
+        let young = "pods is forbidden: User \"kubernetes-admin\" cannot list resource \"pods\" in API group \"\" at the cluster scope";
+        assert!(said(403, young).passes());
+        assert!(
+            !said(403, "pods \"x\" is forbidden: violates PodSecurity \"restricted\"").passes()
+        );
+        assert!(said(503, "").passes() && said(429, "").passes());
+        assert!(!said(404, "").passes() && !said(409, "").passes());
     }
 }
