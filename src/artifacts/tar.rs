@@ -4,7 +4,7 @@
 
 use std::io::{self, Read, Write};
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 /// What eleven octal digits can say.
 const MOST_BYTES: u64 = (1 << 33) - 1;
 const NAME: usize = 100;
@@ -14,7 +14,7 @@ fn wrong(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
-fn padding(size: u64) -> usize {
+pub(super) fn padding(size: u64) -> usize {
     (BLOCK - (size % BLOCK as u64) as usize) % BLOCK
 }
 
@@ -28,7 +28,7 @@ fn split(name: &str) -> Option<(&str, &str)> {
     name.match_indices('/').map(cut).find(fits)
 }
 
-fn checksum(header: &[u8; BLOCK]) -> u32 {
+pub(super) fn checksum(header: &[u8; BLOCK]) -> u32 {
     let counted =
         |(at, byte): (usize, &u8)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte });
     header.iter().enumerate().map(counted).sum()

@@ -27,6 +27,17 @@ pub struct Trouble {
 const MOST_DETAILS: usize = 5;
 
 impl Trouble {
+    /// Of something that is named, and not there.
+    fn missing(name: &str, key: &str) -> Self {
+        Self {
+            application: name.into(),
+            key: key.into(),
+            what: "is not there yet".into(),
+            details: Vec::new(),
+            grave: false,
+        }
+    }
+
     pub(super) fn grave(mut self) -> Self {
         self.grave = true;
         self
@@ -151,20 +162,13 @@ pub(super) struct Leaf {
 impl Leaf {
     /// Something that is named by others, and not there.
     pub fn missing(name: &str, key: &str, depth: u16) -> Self {
-        let trouble = Trouble {
-            application: name.into(),
-            key: key.into(),
-            what: "is not there yet".into(),
-            details: Vec::new(),
-            grave: false,
-        };
         Self {
             name: name.into(),
             key: key.into(),
             depth,
             state: "missing".into(),
             revision: String::new(),
-            trouble: Some(trouble),
+            trouble: Some(Trouble::missing(name, key)),
         }
     }
 }
@@ -235,13 +239,7 @@ impl Seen {
                 || self.flux.iter().any(|o| is_named(&o.key(), one));
             let named = picture.troubles.iter().any(|t| is_named(&t.key, one));
             if !known && !named {
-                picture.troubles.push(Trouble {
-                    application: name.clone(),
-                    key: name.clone(),
-                    what: "is not there yet".into(),
-                    details: Vec::new(),
-                    grave: false,
-                });
+                picture.troubles.push(Trouble::missing(name, name));
             }
         }
         picture

@@ -24,6 +24,11 @@ impl Object {
         }
     }
 
+    /// Of its API, without the version; empty for the core's.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
     pub fn is_crd(&self) -> bool {
         self.kind == "CustomResourceDefinition"
     }

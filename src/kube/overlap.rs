@@ -26,9 +26,8 @@ pub fn nested(a: &str, b: &str) -> bool {
 
 /// Group, kind, namespace and name: the version may differ.
 fn identity(object: &Object) -> (String, String, String, String) {
-    let group = object.api_version.split_once('/').map_or("", |(group, _)| group);
     let namespace = object.namespace.clone().unwrap_or_default();
-    (group.into(), object.kind.clone(), namespace, object.name.clone())
+    (object.group().into(), object.kind.clone(), namespace, object.name.clone())
 }
 
 /// Everything that both engines would have, a line each.

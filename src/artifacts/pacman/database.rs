@@ -5,11 +5,12 @@ use std::{
     sync::LazyLock,
 };
 
+use crate::artifacts::tar::{self, BLOCK};
+
 /// More than a `desc` has: the longest of Arch's have some kilobytes.
 const MOST_DESC: u64 = 1 << 20;
 /// More than a whole repository's descriptions.
 const MOST_DATABASE: u64 = 512 << 20;
-const BLOCK: usize = 512;
 
 /// A package, as its repository describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -90,12 +91,7 @@ fn octal(bytes: &[u8]) -> Option<u64> {
 }
 
 fn header(block: &[u8; BLOCK]) -> Result<Header, String> {
-    let sum: u32 = block
-        .iter()
-        .enumerate()
-        .map(|(at, b)| u32::from(if (148..156).contains(&at) { b' ' } else { *b }))
-        .sum();
-    if octal(&block[148..156]) != Some(u64::from(sum)) {
+    if octal(&block[148..156]) != Some(u64::from(tar::checksum(block))) {
         return wrong("is damaged: a header's checksum is not right");
     }
     let text = |bytes: &[u8]| {
@@ -161,8 +157,7 @@ pub fn read(from: impl BufRead) -> Result<Vec<Package>, String> {
         }
         let mut content = vec![0; usize::try_from(found.size).unwrap_or_default()];
         from.read_exact(&mut content).map_err(|e| told(&e))?;
-        let padding = (BLOCK - content.len() % BLOCK) % BLOCK;
-        from.read_exact(&mut block[..padding]).map_err(|e| told(&e))?;
+        from.read_exact(&mut block[..tar::padding(found.size)]).map_err(|e| told(&e))?;
         match found.kind {
             b'x' => name = long_name(&content),
             b'0' | 0 => {

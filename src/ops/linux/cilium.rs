@@ -85,17 +85,7 @@ impl Linux {
             return Err(SysError::other(format!("{what}: its file defines no kinds"))
                 .hint("it is another file: see where `[artifacts]` takes it from"));
         }
-        let mut definitions = Vec::new();
-        for object in &objects {
-            let path = applier.apply(object).await?;
-            if object.is_crd() {
-                definitions.push((path, object));
-            }
-        }
-        for (path, object) in definitions {
-            applier.established(&path, object).await?;
-        }
-        Ok(())
+        applier.define(&objects.iter().collect::<Vec<_>>()).await.map(drop)
     }
 
     /// All that the API server serves: charts look at it, and the GitOps engine shows them the same.

@@ -40,9 +40,9 @@ fn wanted(repository: &Repository, objects: &[Object]) -> Vec<(String, String)> 
         let namespace = object.namespace.clone().unwrap_or_else(|| "default".into());
         repository.is_at(&url).then_some((namespace, name))
     };
-    let sources = objects.iter().filter(|o| {
-        o.kind == "GitRepository" && o.api_version.starts_with("source.toolkit.fluxcd.io/")
-    });
+    let sources = objects
+        .iter()
+        .filter(|o| o.kind == "GitRepository" && o.group() == "source.toolkit.fluxcd.io");
     let brought = |(namespace, name): &(String, String)| {
         objects.iter().any(|o| {
             o.kind == "Secret" && &o.name == name && o.namespace.as_ref() == Some(namespace)

@@ -92,7 +92,24 @@ impl<'a> Applier<'a> {
         }
     }
 
-    pub(super) async fn established(&self, path: &str, object: &Object) -> SysResult<()> {
+    /// Applies what others need to be there first, and waits until the API server knows what is defined.
+    /// Gives the paths.
+    pub(super) async fn define(&mut self, objects: &[&Object]) -> SysResult<Vec<String>> {
+        let (mut waited, mut paths) = (Vec::new(), Vec::new());
+        for &object in objects {
+            let path = self.apply(object).await?;
+            paths.push(path.clone());
+            if object.is_crd() {
+                waited.push((path, object));
+            }
+        }
+        for (path, object) in &waited {
+            self.established(path, object).await?;
+        }
+        Ok(paths)
+    }
+
+    async fn established(&self, path: &str, object: &Object) -> SysResult<()> {
         let deadline = self.linux.now_ms() + KNOWN_MS;
         loop {
             if let Ok(found) = self.api.get(path).await
@@ -230,21 +247,11 @@ impl Linux {
         repository: Option<&Repository>,
         wait_s: u32,
     ) -> SysResult<()> {
-        let mut applier = Applier { linux: self, api: self.own_api()?, known: BTreeMap::new() };
+        let mut applier = Applier::new(self)?;
         let mut workloads = Vec::new();
         let (definitions, rest): (Vec<&Object>, Vec<&Object>) =
             objects.iter().partition(|o| o.is_crd() || o.kind == "Namespace");
-        let (mut waited, mut paths) = (Vec::new(), Vec::new());
-        for object in definitions {
-            let path = applier.apply(object).await?;
-            paths.push(path.clone());
-            if object.is_crd() {
-                waited.push((path, object));
-            }
-        }
-        for (path, object) in &waited {
-            applier.established(path, object).await?;
-        }
+        let mut paths = applier.define(&definitions).await?;
         if let Some(repository) = repository {
             self.give_flux_access(&applier.api, repository, objects).await?;
         }
@@ -305,9 +312,7 @@ const REPOSITORY: &str = "slipway-repository";
 /// Where the engines begin.
 fn roots(objects: &[Object]) -> Roots {
     let of = |group: &str, kind: &str| -> Vec<String> {
-        let is_it = |o: &&Object| {
-            o.kind == kind && o.api_version.split_once('/').is_some_and(|(g, _)| g == group)
-        };
+        let is_it = |o: &&Object| o.kind == kind && o.group() == group;
         let key =
             |o: &Object| format!("{}/{}", o.namespace.as_deref().unwrap_or("default"), o.name);
         objects.iter().filter(is_it).map(key).collect()

@@ -49,11 +49,10 @@ fn text(node: &Node, path: &[&str]) -> Option<String> {
 
 /// The directories of this repository that an object names. `sources` are Flux's that are it.
 fn named(object: &Object, repository: &Repository, sources: &BTreeSet<String>) -> Vec<Named> {
-    let group = object.api_version.split_once('/').map_or("", |(group, _)| group);
     let nodes = yaml::read(&object.text).unwrap_or_default();
     let Some(node) = nodes.first() else { return Vec::new() };
     let by = object.shown();
-    match (group, object.kind.as_str()) {
+    match (object.group(), object.kind.as_str()) {
         ("kustomize.toolkit.fluxcd.io", "Kustomization") => {
             let source = text(node, &["spec", "sourceRef", "name"]).unwrap_or_default();
             let place = text(node, &["spec", "sourceRef", "namespace"])

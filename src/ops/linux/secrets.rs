@@ -11,7 +11,7 @@ use crate::{
     https::Trouble,
     ops::{
         secrets::{ClusterSecret, KeyState, SecretFound},
-        sys::{SysError, SysErrorKind, SysResult},
+        sys::{SysError, SysResult},
     },
 };
 
@@ -133,10 +133,7 @@ impl Linux {
                 wanted.kind
             ))
             .hint("each type wants keys of its own: kubernetes.io/tls has tls.crt and tls.key, kubernetes.io/dockerconfigjson has .dockerconfigjson")),
-            Err(trouble) => {
-                let kind = if trouble.passes() { SysErrorKind::Passing } else { SysErrorKind::Other };
-                Err(SysError::new(kind, trouble.to_string()))
-            }
+            Err(trouble) => Err(trouble.into()),
         }
     }
 }
