@@ -13,7 +13,7 @@ use crate::{
     artifacts::{Fetcher, Progress, Release, Store, digest},
     events::Failure,
     inventory::{Inventory, Os},
-    names::{Version, image_file},
+    names::image_file,
     ops::{
         Op,
         packages::{Artifact, Images, PackageSet, Packages, complete, incoming},
@@ -23,24 +23,7 @@ use crate::{
     transport::Parcel,
 };
 
-/// What is brought to nodes, by what it is called.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Wanted {
-    Release(String, Version),
-    Image(String),
-    /// A file of a bundle's repository of packages.
-    Package(String),
-}
-
-impl fmt::Display for Wanted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Wanted::Release(name, version) => write!(f, "{name} {version}"),
-            Wanted::Image(image) => write!(f, "{image}"),
-            Wanted::Package(file) => write!(f, "{file}"),
-        }
-    }
-}
+pub use crate::ops::packages::Wanted;
 
 pub type Parcels = BTreeMap<Wanted, Parcel>;
 
@@ -79,6 +62,16 @@ pub fn needed(planned: &PlannedOp) -> Vec<Wanted> {
         (op, Verdict::Changes(_)) => all_of(op),
         _ => Vec::new(),
     }
+}
+
+/// Whether an op changes what runs containers.
+pub fn is_the_runtime(planned: &PlannedOp) -> bool {
+    planned.verdict.changes()
+        && match &planned.op {
+            Op::Artifact(artifact) => matches!(artifact.name.as_str(), "containerd" | "runc"),
+            Op::Unit(unit) => unit.name == "containerd.service",
+            _ => false,
+        }
 }
 
 /// What an op may need, on a node that has nothing of it.
@@ -336,7 +329,7 @@ pub fn note(plan: &Plan, supply: &Supply) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory;
+    use crate::{inventory, names::Version};
 
     fn of(text: &str) -> Vec<String> {
         let loaded = inventory::parse("x", text).unwrap_or_else(|e| panic!("{e}"));

@@ -251,7 +251,7 @@ impl Host {
         let mut told = Vec::new();
         let end = self
             .session
-            .apply(&request, ops, cancel, news::Sender::new(false).subscribe(), |t| {
+            .apply(&request, (ops, Vec::new()), cancel, news::Sender::new(false).subscribe(), |t| {
                 if let Told::Event(AgentEvent::Finished { outcome, .. }) = t {
                     told.push(match outcome {
                         Outcome::Unchanged => "does: unchanged".into(),

@@ -12,7 +12,7 @@ use crate::{
     events::{Failure, RequestId},
     facts::NodeFacts,
     names::StepName,
-    ops::{Observed, Op, Output, Telling},
+    ops::{Observed, Op, Output, Telling, packages::Wanted},
     secret::exposed,
 };
 
@@ -69,6 +69,8 @@ pub enum ToAgent {
         generation: u64,
         after: u64,
         ops: Vec<StepOp>,
+        /// What this request and later ones need of release files, to be made ready meanwhile.
+        early: Vec<Wanted>,
     },
     /// Only listens to a request that an earlier controller sent; `stop` lets no further op begin.
     Attach {

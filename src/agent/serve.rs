@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     events::{Failure, RequestId},
-    ops::{Op, Output, etcd::outgoing, gather, sys::SysResult},
+    ops::{Op, Output, etcd::outgoing, gather, packages::Wanted, sys::SysResult},
 };
 
 /// Counts a listener as long as it lives, however its connection ends.
@@ -150,8 +150,8 @@ impl Agent {
                 };
                 send(wire, &answer).await
             }
-            ToAgent::Apply { request, generation, after, ops } => {
-                self.apply(wire, request, generation, after, ops).await
+            ToAgent::Apply { request, generation, after, ops, early } => {
+                self.apply(wire, request, (generation, after), ops, &early).await
             }
             ToAgent::Attach { request, after, stop } => {
                 // Before anybody listens, or the next op would begin.
@@ -191,6 +191,7 @@ impl Agent {
 
     /// A request that waits between two ops belongs to a lease that is over.
     fn set_aside(&self) {
+        self.sys.stop_early();
         self.update(|state| {
             if let Some(live) = state.running.as_ref().and_then(|r| state.requests.get_mut(r)) {
                 live.cancelled = true;
@@ -202,6 +203,7 @@ impl Agent {
     }
 
     fn cancel(&self, request: &RequestId) {
+        self.sys.stop_early();
         self.update(|state| {
             if let Some(live) = state.requests.get_mut(request) {
                 live.cancelled = true;
@@ -275,9 +277,9 @@ impl Agent {
         self: &Arc<Self>,
         wire: &mut Wire<S>,
         request: RequestId,
-        generation: u64,
-        after: u64,
+        (generation, after): (u64, u64),
         ops: Vec<StepOp>,
+        early: &[Wanted],
     ) -> Result<(), FrameError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
@@ -310,7 +312,10 @@ impl Agent {
         });
         drop(turn);
         match start {
-            Ok(true) => drop(tokio::spawn(self.clone().run(request.clone(), ops))),
+            Ok(true) => {
+                self.sys.begin_early(early);
+                drop(tokio::spawn(self.clone().run(request.clone(), ops)));
+            }
             Ok(false) => {}
             Err(running) => {
                 let failure = Failure::new(

@@ -2,8 +2,8 @@
 //! background, first to whoever needs it first.
 //!
 //! It only ever saves time: what it did not bring, for whatever reason, is brought when its turn comes,
-//! and only then is a failure told. It begins with the first phase that changes anything, so that checks
-//! come before any file.
+//! and only then is a failure told. It begins right before the first phase that changes anything: by then the
+//! machines are known to be the right ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -33,7 +33,7 @@ use crate::{
     ops::{Op, Output, Telling, sys::SnapshotInfo},
     plan::{Plan, PlannedOp},
     secret::{Sealed, Source},
-    supply::{self, Parcels},
+    supply::{self, Parcels, Wanted},
     transport::Parcel,
 };
 
@@ -288,6 +288,29 @@ impl Driver {
         parcels
     }
 
+    /// What the node has to make ready for the segment and for what follows on the same node. Not images,
+    /// as long as the runtime itself is going to change.
+    fn early(&self, segment: Segment) -> Vec<Wanted> {
+        let here = self.planned(segment, segment.from);
+        let (mut early, mut runtime_stays) = (Vec::new(), true);
+        for (n, phase) in self.plan.phases.iter().enumerate().skip(segment.phase) {
+            for (lane, of) in phase.lanes.iter().enumerate() {
+                let from =
+                    if (n, lane) == (segment.phase, segment.lane) { segment.from } else { 0 };
+                for planned in of.ops[from..].iter().filter(|p| p.on == here.on) {
+                    runtime_stays &= !supply::is_the_runtime(planned);
+                    let needed = supply::needed(planned).into_iter();
+                    early.extend(needed.filter(|wanted| match wanted {
+                        Wanted::Release(..) => true,
+                        Wanted::Image(_) => runtime_stays,
+                        Wanted::Package(_) => false,
+                    }));
+                }
+            }
+        }
+        early
+    }
+
     /// The operator's own secrets that the segment's ops are sent with, read just now.
     async fn read_sources(&self, segment: Segment, reached: &AtomicU32) -> Result<(), Failure> {
         for index in segment.from..segment.to {
@@ -305,11 +328,11 @@ impl Driver {
         Ok(())
     }
 
-    /// Files begin to come in the background, with the first phase that changes anything.
+    /// Files begin to come in the background while the last checks run, right before the first phase that
+    /// changes anything.
     async fn bring_ahead(&self, phase: usize) {
-        let changes = |op: &PlannedOp| op.verdict.changes();
-        let lanes = &self.plan.phases[phase].lanes;
-        let begins = lanes.iter().any(|lane| lane.ops.iter().any(changes));
+        let mut next = self.plan.phases.iter().skip(phase).take(2).flat_map(|phase| &phase.lanes);
+        let begins = next.any(|lane| lane.ops.iter().any(|op| op.verdict.changes()));
         if !begins || self.ahead.get().is_some() {
             return;
         }
@@ -404,18 +427,24 @@ impl Driver {
         let mut under_way = None;
         let mut confirmer = Some(session.confirmer(confirms));
         let end = session
-            .apply(&request, ops, self.cancel.subscribe(), confirmed, |told| {
-                if let Told::Event(AgentEvent::Started { op }) = told {
-                    reached.fetch_max(op, Ordering::Relaxed);
-                    let planned = self.planned(segment, segment.from + op as usize);
-                    if planned.op.nature().wants_confirmation
-                        && let Some(confirming) = confirmer.take()
-                    {
-                        under_way = Some(tokio::spawn(confirming));
+            .apply(
+                &request,
+                (ops, self.early(segment)),
+                self.cancel.subscribe(),
+                confirmed,
+                |told| {
+                    if let Told::Event(AgentEvent::Started { op }) = told {
+                        reached.fetch_max(op, Ordering::Relaxed);
+                        let planned = self.planned(segment, segment.from + op as usize);
+                        if planned.op.nature().wants_confirmation
+                            && let Some(confirming) = confirmer.take()
+                        {
+                            under_way = Some(tokio::spawn(confirming));
+                        }
                     }
-                }
-                heard.told(told);
-            })
+                    heard.told(told);
+                },
+            )
             .await;
         if let Some(confirming) = under_way {
             confirming.abort();

@@ -14,7 +14,7 @@ use crate::{
     events::{Failure, RequestId},
     names::NodeName,
     news,
-    ops::{Op, Output},
+    ops::{Op, Output, packages::Wanted},
     transport::{ConnectError, Connector, Parcel, Sent, Stream},
 };
 
@@ -31,6 +31,8 @@ const SILENT_MS: u64 = 2_000;
 /// How often an op may lose its agent, or its node, before that is taken for its own doing.
 const MOST_LOSSES: u32 = 4;
 const FIRST_WAIT_MS: u64 = 500;
+/// How long between two tries to reach a node whose network changes.
+const CONFIRM_MS: u64 = 200;
 const LONGEST_WAIT_MS: u64 = 8_000;
 
 pub struct Session {
@@ -263,7 +265,7 @@ impl Session {
     pub async fn apply(
         &mut self,
         request: &RequestId,
-        ops: Vec<StepOp>,
+        (ops, early): (Vec<StepOp>, Vec<Wanted>),
         cancel: news::Receiver<bool>,
         confirmed: news::Receiver<bool>,
         tell: impl FnMut(Told) + Send,
@@ -273,6 +275,7 @@ impl Session {
             generation,
             after,
             ops: ops.clone(),
+            early: early.clone(),
         };
         self.follow(request, message, cancel, Some(confirmed), tell).await
     }
@@ -403,7 +406,7 @@ impl Session {
                     done.set(true);
                     return;
                 }
-                clock.sleep_ms(FIRST_WAIT_MS).await;
+                clock.sleep_ms(CONFIRM_MS).await;
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use tokio::net::UdpSocket;
 
 const PORT: u16 = 53;
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_millis(700);
 const HEADER: usize = 12;
 const ADDRESS: [u8; 4] = [0, 1, 0, 1];
 

@@ -16,6 +16,19 @@ use super::{
 const OWNER: &str = "kustomize.toolkit.fluxcd.io/name";
 const OWNER_NAMESPACE: &str = "kustomize.toolkit.fluxcd.io/namespace";
 
+/// What Go's network says of a host that is not there for now.
+const AWAY: [&str; 9] = [
+    "connection refused",
+    "connection reset",
+    "i/o timeout",
+    "no such host",
+    "no route to host",
+    "network is unreachable",
+    "TLS handshake timeout",
+    "context deadline exceeded",
+    "unexpected EOF",
+];
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     GitRepository,
@@ -235,7 +248,12 @@ impl Object {
                 let trouble = self.trouble(what, details(&self.message));
                 // Others are what holds it up, and say so themselves.
                 let soft = ["DependencyNotReady", "Progressing", "ProgressingWithRetry"];
-                Some(if soft.contains(&self.reason.as_str()) { trouble } else { trouble.grave() })
+                // A host that was reached before is tried again, and may be back before the time is up.
+                let away = self.kind == Kind::GitRepository
+                    && !self.revision.is_empty()
+                    && AWAY.iter().any(|words| self.message.contains(words));
+                let soft = away || soft.contains(&self.reason.as_str());
+                Some(if soft { trouble } else { trouble.grave() })
             }
             "" => Some(self.trouble("was not looked at yet", Vec::new())),
             _ => {

@@ -124,6 +124,15 @@ fn failures_show_object_and_message_and_are_grave() {
         "GitRepository flux-system/platform is not Ready (GitOperationFailed): authentication required"
     );
     assert!(picture.troubles[0].grave);
+    // A host that was reached before may be back in a moment; one that never was is a wrong address.
+    let refused = "unable to clone: dial tcp 10.0.0.9:443: connect: connection refused";
+    for (commit, grave) in [(COMMIT, false), ("", true)] {
+        let mut away = source(commit);
+        away["status"]["conditions"] = ready("False", "GitOperationFailed", refused);
+        let picture = judged(&[away], &[kustomization("platform", COMMIT)], &[]);
+        let trouble = picture.troubles.iter().find(|t| t.what.contains("GitOperation")).unwrap();
+        assert_eq!(trouble.grave, grave);
+    }
 
     let mut root = kustomization("platform", COMMIT);
     root["status"]["conditions"] = json!([

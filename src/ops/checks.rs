@@ -119,7 +119,7 @@ impl Action for ClockFit {
                 return Err(OpError::new(self.title(), format!("not after {} s", self.wait_s))
                     .hint("name a time server the node can reach: network.lan.ntp"));
             }
-            sys.sleep_ms(1000).await;
+            sys.sleep_ms(200).await;
         }
         Ok(Observed::Holds)
     }
@@ -195,19 +195,19 @@ impl Action for NodesReady {
                 )
                 .hint("`journalctl -u kubelet` on that node, and `kubectl describe node`"));
             }
-            sys.sleep_ms(500).await;
+            sys.sleep_ms(200).await;
         }
     }
 }
 
 impl NodesReady {
     async fn waiting(&self, sys: &dyn Sys) -> OpResult<Vec<String>> {
-        let Some(api) = sys.api().await? else {
+        let Some(nodes) = sys.nodes().await? else {
             return Ok(vec!["the API server does not answer".into()]);
         };
         let mut waiting = Vec::new();
         for name in &self.nodes {
-            match api.node(name) {
+            match nodes.iter().find(|node| node.name == *name) {
                 None => waiting.push(format!("{name} is not in the cluster")),
                 Some(node) if !node.ready => waiting.push(format!("{name} is NotReady")),
                 Some(node) => {
@@ -345,10 +345,10 @@ impl Action for CertificatesFresh {
     }
 
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
-        let Some(api) = sys.api().await? else {
-            return Err(OpError::new(self.title(), "the API server does not answer").passing());
+        let Some(ends_ms) = sys.certificates_end_ms().await? else {
+            return Err(OpError::new(self.title(), "there are none on this node"));
         };
-        let left_days = api.certificates_end_ms.saturating_sub(sys.now_ms()) / 86_400_000;
+        let left_days = ends_ms.saturating_sub(sys.now_ms()) / 86_400_000;
         if left_days >= u64::from(self.min_days) {
             return Ok(Observed::Holds);
         }

@@ -18,20 +18,27 @@ pub const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 /// With it on every node of a fleet of control planes, MetalLB announces nothing.
 pub const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// The API server's word, or a failure that may pass.
+fn silent(what: String) -> OpError {
+    OpError::new(what, "the API server does not answer on this control plane")
+        .passing()
+        .hint("`crictl ps -a` on the node shows why it does not run")
+}
+
+/// The API server answers, or a failure that may pass.
+async fn answers(sys: &dyn Sys, what: String) -> OpResult<()> {
+    sys.nodes().await?.map(drop).ok_or_else(|| silent(what))
+}
+
+/// What is known of the whole cluster, or the same failure.
 async fn asked(sys: &dyn Sys, what: String) -> OpResult<ApiFacts> {
-    sys.api().await?.ok_or_else(|| {
-        OpError::new(what, "the API server does not answer on this control plane")
-            .passing()
-            .hint("`crictl ps -a` on the node shows why it does not run")
-    })
+    sys.api().await?.ok_or_else(|| silent(what))
 }
 
 /// Before there is a cluster here there is no node object. Once there is one, an API server that
 /// does not answer says nothing about it: that must not pass for "not there".
 async fn node_object(sys: &dyn Sys, name: &NodeName) -> OpResult<Option<KubeNode>> {
-    if let Some(api) = sys.api().await? {
-        return Ok(api.node(name).cloned());
+    if let Some(nodes) = sys.nodes().await? {
+        return Ok(nodes.into_iter().find(|node| node.name == *name));
     }
     if sys.local_kube().await?.finished {
         return Err(OpError::new(format!("look at {name}"), "the API server does not answer here")
@@ -87,7 +94,7 @@ impl Action for NodeLabels {
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        asked(sys, self.title()).await?;
+        answers(sys, self.title()).await?;
         sys.label_node(&self.node, self.schedulable, &self.labels, &self.annotations).await?;
         Ok(None)
     }
@@ -114,7 +121,7 @@ impl Action for Cordon {
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        asked(sys, self.title()).await?;
+        answers(sys, self.title()).await?;
         sys.cordon(&self.node, self.cordoned).await?;
         Ok(None)
     }
@@ -146,7 +153,7 @@ impl Action for Drain {
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        asked(sys, self.title()).await?;
+        answers(sys, self.title()).await?;
         sys.drain(&self.node, self.timeout_s).await?;
         Ok(None)
     }
@@ -175,7 +182,7 @@ impl Action for DeleteNode {
     }
 
     async fn apply(&self, sys: &dyn Sys) -> OpResult<Option<Output>> {
-        asked(sys, self.title()).await?;
+        answers(sys, self.title()).await?;
         sys.delete_node(&self.node).await?;
         Ok(None)
     }

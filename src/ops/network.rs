@@ -30,7 +30,7 @@ pub struct Network {
 pub const WAITS: &str = "/run/slipway/network-waits";
 
 /// A connection that was armed and confirmed disarms; this is how often the op looks.
-const POLL_MS: u64 = 250;
+const POLL_MS: u64 = 100;
 
 impl Network {
     /// Files as they are, for the diff and for the undo.

@@ -1,5 +1,7 @@
 //! Packages of the distribution, artifacts of our own choosing, and images.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +110,26 @@ pub struct Artifact {
     pub version: Version,
     /// Link and what it points at, below the version's directory. Empty: only staged.
     pub links: Vec<(String, String)>,
+}
+
+/// What is brought to nodes, by what it is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wanted {
+    Release(String, Version),
+    Image(String),
+    /// A file of a bundle's repository of packages.
+    Package(String),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Release(name, version) => write!(f, "{name} {version}"),
+            Wanted::Image(image) => write!(f, "{image}"),
+            Wanted::Package(file) => write!(f, "{file}"),
+        }
+    }
 }
 
 /// Where the controller puts what it brings.

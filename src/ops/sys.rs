@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     endpoint,
-    packages::PackageSet,
+    packages::{PackageSet, Wanted},
     pod_network::PodNetwork,
     repository::{Kustomization, Repository},
     scopes::Scopes,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     etcd::report::EtcdReport,
-    facts::{ApiFacts, Disk, EtcdData, Health, Link, OsFacts},
+    facts::{ApiFacts, Disk, EtcdData, Health, KubeNode, Link, OsFacts},
     kube::{
         delivery::{Roots, Seen},
         overlap::Scope,
@@ -222,6 +222,9 @@ pub trait Artifacts: Send + Sync {
     async fn has_image(&self, image: &str) -> SysResult<bool>;
     /// From the archive that was brought to this node, which goes when all of it is in place.
     async fn import_image(&self, image: &str) -> SysResult<()>;
+    /// Makes ready in the background what is on its way to this node. It only ever saves time.
+    fn begin_early(&self, _: &[Wanted]) {}
+    fn stop_early(&self) {}
 }
 
 /// A part of clearing a disk: each may be cut off and repeated.
@@ -454,6 +457,14 @@ pub struct Managed {
 pub trait Cluster: Send + Sync {
     /// Through this control plane's own API server and etcd; None when it does not answer.
     async fn api(&self) -> SysResult<Option<ApiFacts>>;
+    /// The nodes alone, without a look at etcd; None when the API server does not answer.
+    async fn nodes(&self) -> SysResult<Option<Vec<KubeNode>>> {
+        Ok(self.api().await?.map(|api| api.nodes))
+    }
+    /// When the first of this control plane's own certificates ends; None where it has none.
+    async fn certificates_end_ms(&self) -> SysResult<Option<u64>> {
+        Ok(self.api().await?.map(|api| api.certificates_end_ms))
+    }
     async fn cordon(&self, node: &NodeName, cordoned: bool) -> SysResult<()>;
     /// Evicts, politely; says what stands in the way when it cannot.
     async fn drain(&self, node: &NodeName, timeout_s: u32) -> SysResult<()>;

@@ -15,6 +15,8 @@ use crate::{
 
 use super::{Decision, Draft, Scene, known};
 
+/// Of the network that Slipway lays itself; the plug-ins have their own, and come with the runtime.
+const BRIDGE: &str = "1";
 const HELM: &str = "helm";
 const GATEWAY_API: &str = "gateway-api";
 /// Images come from their registries meanwhile.
@@ -33,7 +35,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
 fn bridge(scene: &Scene, node: &Node) -> Vec<Draft> {
     let addon = Addon {
         name: "bridge".into(),
-        version: scene.row().cni_plugins.to_string(),
+        version: BRIDGE.into(),
         manifest: format!("bridge: {}\n", scene.inventory.cluster.pod_cidr),
         from: None,
         file: None,

@@ -35,8 +35,9 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         control_plane: is_control_plane(n),
     };
     let planes: Vec<Plane> = asked.iter().map(plane).collect();
-    // Beside the other checks, where a second control plane can do it.
-    let second = planes.iter().rev().find(|p| p.control_plane && p.node != acting);
+    // Beside the other checks, where a second control plane can do it: not the one that came last, which
+    // has its own to wait for.
+    let second = planes.iter().find(|p| p.control_plane && p.node != acting);
     let mut drafts = Vec::new();
     if node.name == acting {
         drafts.extend(checks(&node.name, nodes.clone(), planes.clone()));

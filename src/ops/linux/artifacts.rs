@@ -1,6 +1,6 @@
 //! Upstream releases below /opt/slipway, and images in containerd.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use async_trait::async_trait;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     names::{Version, image_file},
     ops::{
-        packages::{COMPLETE, INCOMING, complete, incoming, release_dir},
+        packages::{COMPLETE, INCOMING, Wanted, complete, incoming, release_dir},
         sys::{Artifacts, Files, SysError, SysErrorKind, SysResult},
     },
 };
@@ -27,22 +27,82 @@ impl Artifacts for Linux {
     }
 
     async fn install_artifact(&self, name: &str, version: &Version) -> SysResult<()> {
-        let brought = |archive| format!("{INCOMING}/{}", incoming(name, version, archive));
-        let archive = self.path(&brought(true)).exists();
-        let from = brought(archive);
-        if !self.path(&from).exists() {
+        if !self.early.done(&Wanted::Release(name.into(), version.clone())).await {
+            let brought = |archive| self.brought_release(name, version, archive).exists();
             // It went when the release had come to its place.
-            if self.path(&complete(name, version)).exists() {
+            if !brought(true) && !brought(false) && self.path(&complete(name, version)).exists() {
                 return Ok(());
             }
-            return Err(SysError::other(format!("{name} {version} was not brought to this node"))
-                .hint("run the same command again: it plans anew, and brings what is missing"));
+            self.unpack_release(name, version).await?;
         }
         let dir = release_dir(name, version);
-        let part = format!("/opt/slipway/{name}/.part-{version}");
+        let to = self.path(&part(name, version));
+        self.remove(&dir).await?;
+        let (real, parent) = (self.path(&dir), self.path(&format!("/opt/slipway/{name}")));
+        blocking(move || {
+            fs::rename(&to, &real)
+                .and_then(|()| fs::File::open(&parent)?.sync_all())
+                .map_err(|e| failed("put in place", &real, &e))
+        })
+        .await?;
+        // They would only take room now.
+        for archive in [true, false] {
+            self.remove(&incoming_path(name, version, archive)).await?;
+        }
+        Ok(())
+    }
+
+    async fn has_image(&self, image: &str) -> SysResult<bool> {
+        // An import ends with its archive's going: before that, not all of it may be on the disk.
+        if self.brought_image(image).exists() {
+            return Ok(false);
+        }
+        Ok(is_ready(image).await)
+    }
+
+    async fn import_image(&self, image: &str) -> SysResult<()> {
+        if !self.early.done(&Wanted::Image(image.into())).await {
+            if !self.brought_image(image).exists() && is_ready(image).await {
+                return Ok(());
+            }
+            self.unpack_image(image).await?;
+        }
+        self.remove(&image_path(image)).await
+    }
+
+    fn begin_early(&self, wanted: &[Wanted]) {
+        self.begin(wanted);
+    }
+
+    fn stop_early(&self) {
+        self.early.stop();
+    }
+}
+
+impl Linux {
+    pub(super) fn brought_release(&self, name: &str, version: &Version, archive: bool) -> PathBuf {
+        self.path(&incoming_path(name, version, archive))
+    }
+
+    pub(super) fn brought_image(&self, image: &str) -> PathBuf {
+        self.path(&image_path(image))
+    }
+
+    pub(super) fn runtime_socket(&self) -> PathBuf {
+        self.path("/run/containerd/containerd.sock")
+    }
+
+    /// Everything but its name.
+    pub(super) async fn unpack_release(&self, name: &str, version: &Version) -> SysResult<()> {
+        let archive = self.brought_release(name, version, true).exists();
+        let source = self.brought_release(name, version, archive);
+        if !source.exists() {
+            return Err(not_brought(&format!("{name} {version}")));
+        }
+        let part = part(name, version);
         self.remove(&part).await?;
         self.write(&format!("{part}/.begun"), b"", 0o644).await?;
-        let (source, to) = (self.path(&from), self.path(&part));
+        let to = self.path(&part);
         if archive {
             let unpack = Command::new("tar").args(["--no-same-owner", "-xzf"]);
             unpack.arg(source.to_string_lossy()).arg("-C").arg(to.to_string_lossy()).done().await?;
@@ -53,43 +113,21 @@ impl Artifacts for Linux {
         }
         self.write(&format!("{part}/{COMPLETE}"), b"", 0o644).await?;
         // Everything in it has to be on the disk before its name says that it is whole.
-        Command::new("sync").arg("-f").arg(to.to_string_lossy()).done().await?;
-        self.remove(&dir).await?;
-        let (real, parent) = (self.path(&dir), self.path(&format!("/opt/slipway/{name}")));
-        blocking(move || {
-            fs::rename(&to, &real)
-                .and_then(|()| fs::File::open(&parent)?.sync_all())
-                .map_err(|e| failed("put in place", &real, &e))
-        })
-        .await?;
-        // It would only take room now.
-        self.remove(&from).await
+        Command::new("sync").arg("-f").arg(to.to_string_lossy()).done().await.map(drop)
     }
 
-    async fn has_image(&self, image: &str) -> SysResult<bool> {
-        // An import ends with its archive's going: before that, not all of it may be on the disk.
-        if self.path(&brought_image(image)).exists() {
-            return Ok(false);
-        }
-        Ok(is_ready(image).await)
-    }
-
-    async fn import_image(&self, image: &str) -> SysResult<()> {
-        let from = brought_image(image);
-        if !self.path(&from).exists() {
-            if is_ready(image).await {
-                return Ok(());
-            }
-            return Err(SysError::other(format!("{image} was not brought to this node"))
-                .hint("run the same command again: it plans anew, and brings what is missing"));
+    /// Everything but that its archive goes.
+    pub(super) async fn unpack_image(&self, image: &str) -> SysResult<()> {
+        let from = self.brought_image(image);
+        if !from.exists() {
+            return Err(not_brought(image));
         }
         if is_ready(image).await {
             // An earlier import was cut off before its end. What it unpacked may be files without
             // their bytes, if the power went too: it is taken out, and unpacked anew.
             ctr(&["images", "rm", "--sync", image]).done().await.map_err(passing)?;
         }
-        let file = self.path(&from).to_string_lossy().into_owned();
-        ctr(&["images", "import", &file]).done().await.map_err(passing)?;
+        ctr(&["images", "import", &from.to_string_lossy()]).done().await.map_err(passing)?;
         if !is_ready(image).await {
             let message = format!("{image} is not in what was brought under its name");
             let message = SysError::other(message);
@@ -99,14 +137,28 @@ impl Artifacts for Linux {
         if data.exists() {
             Command::new("sync").arg("-f").arg(data.to_string_lossy()).done().await?;
         }
-        self.remove(&from).await
+        Ok(())
     }
 }
 
 const CONTAINERD_DATA: &str = "/var/lib/containerd";
 
-fn brought_image(image: &str) -> String {
+/// Where a release lies until it is whole.
+fn part(name: &str, version: &Version) -> String {
+    format!("/opt/slipway/{name}/.part-{version}")
+}
+
+fn incoming_path(name: &str, version: &Version, archive: bool) -> String {
+    format!("{INCOMING}/{}", incoming(name, version, archive))
+}
+
+fn image_path(image: &str) -> String {
     format!("{INCOMING}/{}", image_file(image))
+}
+
+fn not_brought(what: &str) -> SysError {
+    SysError::other(format!("{what} was not brought to this node"))
+        .hint("run the same command again: it plans anew, and brings what is missing")
 }
 
 fn ctr(args: &[&str]) -> Command {
@@ -167,11 +219,11 @@ mod tests {
         let missing = linux.import_image(image).await.unwrap_err();
         assert!(missing.message.contains("was not brought"), "{missing}");
         assert!(missing.hint.is_some());
-        linux.write(&brought_image(image), b"no archive", 0o600).await.unwrap();
+        linux.write(&image_path(image), b"no archive", 0o600).await.unwrap();
         assert!(!linux.has_image(image).await.unwrap());
         // Whether there is no runtime here or one that does not take it: it stays for the next try.
         linux.import_image(image).await.unwrap_err();
-        assert!(linux.path(&brought_image(image)).exists());
+        assert!(linux.brought_image(image).exists());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
         EtcdMember, Status,
         report::{EtcdReport, MemberReport, MemberSays, comparable},
     },
-    facts::{ApiFacts, Member},
+    facts::{ApiFacts, KubeNode, Member},
     https::{Https, Trouble},
     kube::{SYSTEM, certificate, delivery::Seen, overlap::Scope, read},
     names::NodeName,
@@ -67,7 +67,7 @@ fn secret_path(name: &str) -> String {
 
 impl Linux {
     /// Of this node's own control plane certificates, the first to end.
-    fn certificates_end_ms(&self) -> u64 {
+    fn first_certificate_ends_ms(&self) -> u64 {
         let in_dir = |dir: String| {
             let names = self.names_in(&dir).into_iter();
             names
@@ -193,7 +193,7 @@ impl Linux {
             leader: status.leader.clone(),
             alarms: told(alarms),
             hashes_equal,
-            certificates_end_ms: self.certificates_end_ms(),
+            certificates_end_ms: self.first_certificate_ends_ms(),
             addons: silence(noted)?.flatten().map(|n| read::addons(&n)).unwrap_or_default(),
             applications: silence(seen)?.map(|seen| seen.facts()).unwrap_or_default(),
         }))
@@ -340,6 +340,18 @@ impl Cluster for Linux {
             return Ok(None);
         }
         self.gathered(&api?).await
+    }
+
+    async fn nodes(&self) -> SysResult<Option<Vec<KubeNode>>> {
+        let Some(api) = self.api_at(Ipv4Addr::LOCALHOST) else { return Ok(None) };
+        let api = api?;
+        let (nodes, pods) = tokio::join!(api.get("/api/v1/nodes"), api.get("/api/v1/pods"));
+        let (Some(nodes), Some(pods)) = (silence(nodes)?, silence(pods)?) else { return Ok(None) };
+        Ok(Some(read::nodes(&nodes, &pods)))
+    }
+
+    async fn certificates_end_ms(&self) -> SysResult<Option<u64>> {
+        Ok(Some(self.first_certificate_ends_ms()).filter(|ends_ms| *ends_ms > 0))
     }
 
     async fn cordon(&self, node: &NodeName, cordoned: bool) -> SysResult<()> {

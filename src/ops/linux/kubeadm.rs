@@ -18,7 +18,7 @@ use crate::{
         endpoint::Seen,
         sys::{
             EndpointAt, Files, InitPhase, JoinMaterial, Kernel, Kubeadm, LocalKube, SysError,
-            SysResult, Time,
+            SysResult, Time, UnitChange, Units,
         },
     },
     secret::Sealed,
@@ -144,6 +144,12 @@ impl Linux {
             InitPhase::Addons => self.mark_made().await,
             _ => Ok(()),
         }
+    }
+
+    /// The kubelet of a new control plane has asked in vain until its own API server was there, each time
+    /// after a longer pause: up to half a minute in which it runs no pod. One that starts now asks at once.
+    async fn wake_kubelet(&self) -> SysResult<()> {
+        self.change_unit("kubelet.service", UnitChange::Restart).await
     }
 
     /// Until the API server of this node is ready.
@@ -296,10 +302,12 @@ impl Kubeadm for Linux {
             self.settle().await?;
             let skip = "--skip-phases=preflight,control-plane-prepare";
             self.kubeadm(&["join", skip], config).await?;
+            self.mark_made().await?;
+            self.wake_kubelet().await
         } else {
             self.kubeadm(&["join"], config).await?;
+            self.mark_made().await
         }
-        self.mark_made().await
     }
 
     async fn finish_join(&self, config: &Sealed) -> SysResult<()> {
@@ -308,7 +316,8 @@ impl Kubeadm for Linux {
         self.kubeadm(&["join", "phase", "control-plane-join", "mark-control-plane"], config)
             .await?;
         self.wait_for_api().await?;
-        self.mark_made().await
+        self.mark_made().await?;
+        self.wake_kubelet().await
     }
 
     async fn restore_manifests(&self) -> SysResult<()> {

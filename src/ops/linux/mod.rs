@@ -16,6 +16,7 @@ pub mod command;
 mod components;
 mod delivery;
 mod disks;
+mod early;
 mod echo;
 mod endpoint;
 mod files;
@@ -69,6 +70,7 @@ impl Watch for Linux {
 #[derive(Debug, Clone)]
 pub struct Linux {
     root: PathBuf,
+    early: early::Early,
 }
 
 impl Linux {
@@ -78,7 +80,7 @@ impl Linux {
 
     /// For tests: paths are below `root`. Commands are the machine's own all the same.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), early: early::Early::default() }
     }
 
     /// Where an absolute path of the node lies.

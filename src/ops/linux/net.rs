@@ -16,7 +16,7 @@ const DISCARD: u16 = 9;
 const ARP_STEP_MS: u64 = 50;
 /// How often the question is put, and how long each time an answer may take: on a LAN it takes a few
 /// milliseconds, and the kernel's own three questions come a second apart.
-const ARP_TRIES: u32 = 4;
+const ARP_TRIES: u32 = 2;
 const ARP_TRY_MS: u64 = 250;
 
 impl Linux {

@@ -67,36 +67,26 @@ impl Linux {
             }
             self.write(&format!("{DIR}/undo.sh"), SCRIPT_TEXT.as_bytes(), 0o700).await?;
             self.write(UNIT, UNIT_TEXT.as_bytes(), 0o644).await?;
+            // systemd reads both when it starts, and that is when they are for.
             self.link(WANTED, UNIT).await?;
-            Command::new("systemctl").arg("daemon-reload").done().await?;
             // From here on it strikes at the next boot.
             self.write(ARMED, b"", 0o600).await?;
         }
-        self.stop_timer().await;
-        let timer = Command::new("systemd-run")
-            .args(["--quiet", "--collect", "--timer-property=AccuracySec=100ms"])
-            .arg(format!("--unit={TIMER}"))
-            .arg(format!("--on-active={within_s}s"))
-            .args(["/bin/sh", "/var/lib/slipway/undo/undo.sh"]);
-        timer.done().await.map(drop)
-    }
-
-    async fn stop_timer(&self) {
-        // It is not there, mostly.
-        for unit in [format!("{TIMER}.timer"), format!("{TIMER}.service")] {
-            let _ = Command::new("systemctl").args(["stop", "--quiet"]).arg(&unit).run().await;
-            let _ = Command::new("systemctl").arg("reset-failed").arg(&unit).run().await;
+        // One that is there, of an earlier try, is in the way.
+        if start_timer(within_s).await.is_err() {
+            stop_timer().await;
+            start_timer(within_s).await?;
         }
+        Ok(())
     }
 
     pub(super) async fn disarm(&self) -> SysResult<()> {
         // First what everything else hangs on; a cut right behind it leaves files and no effect.
         self.remove(ARMED).await?;
-        self.stop_timer().await;
+        stop_timer().await;
         self.remove(WANTED).await?;
         self.remove(UNIT).await?;
-        self.remove(DIR).await?;
-        Command::new("systemctl").arg("daemon-reload").done().await.map(drop)
+        self.remove(DIR).await
     }
 
     /// Ports get their names at once, and networkd reads its files anew.
@@ -162,6 +152,23 @@ impl Linux {
         let alias = ["link", "property", "add", "dev", name, "altname", old];
         let _ = Command::new("ip").args(alias).run().await;
         Ok(())
+    }
+}
+
+async fn start_timer(within_s: u32) -> SysResult<()> {
+    let timer = Command::new("systemd-run")
+        .args(["--quiet", "--collect", "--timer-property=AccuracySec=100ms"])
+        .arg(format!("--unit={TIMER}"))
+        .arg(format!("--on-active={within_s}s"))
+        .args(["/bin/sh", "/var/lib/slipway/undo/undo.sh"]);
+    timer.done().await.map(drop)
+}
+
+async fn stop_timer() {
+    let units = ["timer", "service"].map(|kind| format!("{TIMER}.{kind}"));
+    for verb in ["stop", "reset-failed"] {
+        // One of them is not there, mostly.
+        let _ = Command::new("systemctl").args([verb, "--quiet"]).args(&units).run().await;
     }
 }
 

@@ -232,7 +232,7 @@ impl Stage<'_> {
             } else if late {
                 return list.map(|_| Vec::new()).map_err(SysError::from);
             }
-            self.linux.sleep_ms(300).await;
+            self.linux.sleep_ms(200).await;
         }
     }
 
@@ -299,7 +299,7 @@ impl Stage<'_> {
             if self.linux.now_ms() >= self.deadline_ms {
                 break;
             }
-            self.linux.sleep_ms(500).await;
+            self.linux.sleep_ms(200).await;
         }
         // What nobody here can even ask is another matter.
         let mut told = Vec::new();

@@ -80,9 +80,9 @@ impl Units for Linux {
     }
 
     async fn change_unit(&self, name: &str, change: UnitChange) -> SysResult<()> {
-        // A unit file that was just written is not known yet.
+        // A unit file that was just written is not known yet; `enable` reads all anew by itself.
         let shown = self.shown(name).await?;
-        if shown.stale || !shown.exists {
+        if change != UnitChange::Enable && (shown.stale || !shown.exists) {
             Command::new("systemctl").arg("daemon-reload").done().await?;
         }
         match change {
