@@ -134,7 +134,10 @@ mod tests {
         assert!(there(&part).await);
         assert_eq!(linux.artifact_versions("kubectl").await.unwrap(), []);
         linux.install_artifact("kubectl", &version).await.unwrap();
-        assert_eq!(linux.artifact_versions("kubectl").await.unwrap(), [version.clone()]);
+        assert_eq!(
+            linux.artifact_versions("kubectl").await.unwrap(),
+            std::slice::from_ref(&version)
+        );
         assert!(!linux.path("/var/lib/slipway/incoming/kubectl-1.36.4").exists());
         let program = linux.read("/opt/slipway/kubectl/1.36.4/kubectl").await.unwrap().unwrap();
         assert_eq!(program.content, b"program");
