@@ -290,9 +290,16 @@ impl Kernel for Linux {
 
     async fn reboot(&self) -> SysResult<()> {
         let _ = tokio::task::spawn_blocking(nix::unistd::sync).await;
-        // Not waited for: the answer may be that this very process is ended.
-        Command::new("systemctl").args(["--no-block", "reboot"]).done().await?;
-        std::future::pending().await
+        // Not waited for: the answer may be that this very process is ended, or systemctl itself before it
+        // has said that all is well.
+        let asked = Command::new("systemctl").args(["--no-block", "reboot"]).run().await?;
+        match asked.code {
+            None | Some(0) => std::future::pending().await,
+            Some(code) => {
+                let failed = SysError::other(format!("`systemctl reboot` failed: exit {code}"));
+                Err(SysError { output: asked.tail(), ..failed })
+            }
+        }
     }
 }
 
