@@ -26,8 +26,8 @@ use crate::{
         scopes::Scopes,
         secrets::{ClusterSecret, SecretFound},
         sys::{
-            Cluster, EngineLogin, Installed, Managed, Plane, SnapshotInfo, SysError, SysResult,
-            Time, UserCertificate,
+            Cluster, EngineLogin, Installed, Managed, Plane, SnapshotInfo, SysError, SysErrorKind,
+            SysResult, Time, UserCertificate,
         },
     },
 };
@@ -371,7 +371,15 @@ impl Cluster for Linux {
         let deadline = self.now_ms() + u64::from(timeout_s) * 1000;
         let mut in_the_way = BTreeMap::new();
         loop {
-            let pods = self.pods_to_move(&api, node).await?;
+            let pods = match self.pods_to_move(&api, node).await {
+                Ok(pods) => pods,
+                // A new kubelet starts static pods anew, this node's API server among them.
+                Err(error) if error.kind == SysErrorKind::Passing && self.now_ms() < deadline => {
+                    self.sleep_ms(500).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if pods.is_empty() {
                 return Ok(());
             }
