@@ -13,11 +13,12 @@ use std::{
 use futures::future::join_all;
 use tokio::{sync::Notify, task::JoinHandle};
 
+use super::scheduler::Segment;
 use crate::{
     clock::Clock,
     names::NodeName,
     plan::Plan,
-    supply::{self, Parcels},
+    supply::{self, Parcels, Wanted},
     transport::{Connector, Parcel},
 };
 
@@ -76,6 +77,28 @@ fn needs(plan: &Plan, parcels: &Parcels) -> BTreeMap<NodeName, (usize, Vec<Parce
         }
     }
     needs
+}
+
+/// What a segment's node has to make ready for it and for what follows on the same node. Not images, as
+/// long as the runtime itself is going to change.
+pub fn early(plan: &Plan, segment: Segment) -> Vec<Wanted> {
+    let on = &plan.phases[segment.phase].lanes[segment.lane].ops[segment.from].on;
+    let (mut early, mut runtime_stays) = (Vec::new(), true);
+    for (n, phase) in plan.phases.iter().enumerate().skip(segment.phase) {
+        for (lane, of) in phase.lanes.iter().enumerate() {
+            let from = if (n, lane) == (segment.phase, segment.lane) { segment.from } else { 0 };
+            for planned in of.ops[from..].iter().filter(|p| p.on == *on) {
+                runtime_stays &= !supply::is_the_runtime(planned);
+                let needed = supply::needed(planned).into_iter();
+                early.extend(needed.filter(|wanted| match wanted {
+                    Wanted::Release(..) => true,
+                    Wanted::Image(_) => runtime_stays,
+                    Wanted::Package(_) => false,
+                }));
+            }
+        }
+    }
+    early
 }
 
 impl Ahead {

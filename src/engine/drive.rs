@@ -12,7 +12,7 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::sync::mpsc;
 
 use super::{
-    ahead::Ahead,
+    ahead::{self, Ahead},
     keep::{Keeper, keep},
     outputs::Outputs,
     prepare::{Sessions, result_of},
@@ -33,7 +33,7 @@ use crate::{
     ops::{Op, Output, Telling, sys::SnapshotInfo},
     plan::{Plan, PlannedOp},
     secret::{Sealed, Source},
-    supply::{self, Parcels, Wanted},
+    supply::{self, Parcels},
     transport::Parcel,
 };
 
@@ -288,29 +288,6 @@ impl Driver {
         parcels
     }
 
-    /// What the node has to make ready for the segment and for what follows on the same node. Not images,
-    /// as long as the runtime itself is going to change.
-    fn early(&self, segment: Segment) -> Vec<Wanted> {
-        let here = self.planned(segment, segment.from);
-        let (mut early, mut runtime_stays) = (Vec::new(), true);
-        for (n, phase) in self.plan.phases.iter().enumerate().skip(segment.phase) {
-            for (lane, of) in phase.lanes.iter().enumerate() {
-                let from =
-                    if (n, lane) == (segment.phase, segment.lane) { segment.from } else { 0 };
-                for planned in of.ops[from..].iter().filter(|p| p.on == here.on) {
-                    runtime_stays &= !supply::is_the_runtime(planned);
-                    let needed = supply::needed(planned).into_iter();
-                    early.extend(needed.filter(|wanted| match wanted {
-                        Wanted::Release(..) => true,
-                        Wanted::Image(_) => runtime_stays,
-                        Wanted::Package(_) => false,
-                    }));
-                }
-            }
-        }
-        early
-    }
-
     /// The operator's own secrets that the segment's ops are sent with, read just now.
     async fn read_sources(&self, segment: Segment, reached: &AtomicU32) -> Result<(), Failure> {
         for index in segment.from..segment.to {
@@ -426,25 +403,20 @@ impl Driver {
         // which a move to another address has cut by then.
         let mut under_way = None;
         let mut confirmer = Some(session.confirmer(confirms));
+        let work = (ops, ahead::early(&self.plan, segment));
         let end = session
-            .apply(
-                &request,
-                (ops, self.early(segment)),
-                self.cancel.subscribe(),
-                confirmed,
-                |told| {
-                    if let Told::Event(AgentEvent::Started { op }) = told {
-                        reached.fetch_max(op, Ordering::Relaxed);
-                        let planned = self.planned(segment, segment.from + op as usize);
-                        if planned.op.nature().wants_confirmation
-                            && let Some(confirming) = confirmer.take()
-                        {
-                            under_way = Some(tokio::spawn(confirming));
-                        }
+            .apply(&request, work, self.cancel.subscribe(), confirmed, |told| {
+                if let Told::Event(AgentEvent::Started { op }) = told {
+                    reached.fetch_max(op, Ordering::Relaxed);
+                    let planned = self.planned(segment, segment.from + op as usize);
+                    if planned.op.nature().wants_confirmation
+                        && let Some(confirming) = confirmer.take()
+                    {
+                        under_way = Some(tokio::spawn(confirming));
                     }
-                    heard.told(told);
-                },
-            )
+                }
+                heard.told(told);
+            })
             .await;
         if let Some(confirming) = under_way {
             confirming.abort();
