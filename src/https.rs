@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use reqwest::{Client, Method, header::CONTENT_TYPE};
+use reqwest::{Method, header::CONTENT_TYPE};
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -15,11 +15,14 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take: longer than any that is worth waiting for on the same node.
 const ANSWER: Duration = Duration::from_secs(20);
 
+/// A certificate and its key, both PEM.
+pub type Client = (Vec<u8>, Vec<u8>);
+
 /// Who asks, and by which CA the server is known; all PEM.
 pub struct Credentials {
     pub ca: Vec<u8>,
-    /// Certificate and key. Without them one is anonymous.
-    pub client: Option<(Vec<u8>, Vec<u8>)>,
+    /// Without it one is anonymous.
+    pub client: Option<Client>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub type Answer<T> = Result<T, Trouble>;
 
 #[derive(Debug, Clone)]
 pub struct Https {
-    client: Client,
+    client: reqwest::Client,
     base: String,
 }
 
@@ -103,7 +106,7 @@ pub fn greet(mut stream: std::net::TcpStream, host: &str, ca: Option<&[u8]>) -> 
     let Ok(name) = ServerName::try_from(host.to_string()) else { return Greeting::Untrusted };
     let config = match ca {
         Some(ca) => config(&Credentials { ca: ca.to_vec(), client: None }),
-        None => trusting(),
+        None => trusting(None),
     };
     // A CA that cannot be read has signed nothing.
     let Ok(config) = config else { return Greeting::Untrusted };
@@ -127,16 +130,26 @@ pub fn greet(mut stream: std::net::TcpStream, host: &str, ca: Option<&[u8]>) -> 
     if ca.is_some() { Greeting::Trusted } else { Greeting::Untrusted }
 }
 
+type Builder = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
+
+fn as_client(builder: Builder, client: Option<&Client>) -> Answer<rustls::ClientConfig> {
+    let Some((certificates, key)) = client else { return Ok(builder.with_no_client_auth()) };
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(certificates).collect::<Result<_, _>>().map_err(other)?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(other)?;
+    builder.with_client_auth_cert(chain, key).map_err(other)
+}
+
 /// Whoever it is.
-fn trusting() -> Answer<rustls::ClientConfig> {
+fn trusting(client: Option<&Client>) -> Answer<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let any = Any(provider.signature_verification_algorithms);
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(other)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(any))
-        .with_no_client_auth())
+        .with_custom_certificate_verifier(Arc::new(any));
+    as_client(builder, client)
 }
 
 fn config(with: &Credentials) -> Answer<rustls::ClientConfig> {
@@ -149,11 +162,7 @@ fn config(with: &Credentials) -> Answer<rustls::ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(other)?
         .with_root_certificates(roots);
-    let Some((certificates, key)) = &with.client else { return Ok(builder.with_no_client_auth()) };
-    let chain: Vec<_> =
-        CertificateDer::pem_slice_iter(certificates).collect::<Result<_, _>>().map_err(other)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(other)?;
-    builder.with_client_auth_cert(chain, key).map_err(other)
+    as_client(builder, with.client.as_ref())
 }
 
 /// Takes any certificate: for a neighbour in the same machine that makes its own.
@@ -197,14 +206,22 @@ impl ServerCertVerifier for Any {
 
 impl Https {
     /// A component of this very node, whose certificate nobody has signed. Nothing secret is ever
-    /// said to it, and it only says whether it is well.
-    pub fn of_this_node(address: std::net::Ipv4Addr, port: u16) -> Answer<Self> {
-        let builder = Client::builder()
+    /// said to it: it only says whether it is well, or, to who may know, what it runs.
+    pub fn of_this_node(
+        address: std::net::Ipv4Addr,
+        port: u16,
+        client: Option<&Client>,
+    ) -> Answer<Self> {
+        Self::unverified(format!("https://{address}:{port}"), client)
+    }
+
+    /// Whoever answers there: nothing secret may be said, and nothing that is heard believed.
+    pub fn unverified(base: String, client: Option<&Client>) -> Answer<Self> {
+        let builder = reqwest::Client::builder()
             .no_proxy()
-            .tls_backend_preconfigured(trusting()?)
+            .tls_backend_preconfigured(trusting(client)?)
             .connect_timeout(CONNECT)
             .timeout(ANSWER);
-        let base = format!("https://{address}:{port}");
         Ok(Self { client: builder.build().map_err(other)?, base })
     }
 
@@ -221,7 +238,7 @@ impl Https {
         found: Option<(&str, std::net::SocketAddr)>,
     ) -> Answer<Self> {
         // No proxy: it is a neighbour, whatever the environment says.
-        let mut builder = Client::builder()
+        let mut builder = reqwest::Client::builder()
             .no_proxy()
             .tls_backend_preconfigured(config(with)?)
             .connect_timeout(CONNECT)

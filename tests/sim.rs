@@ -178,6 +178,9 @@ impl Story {
             if cluster.nodes.len() != self.nodes {
                 return Err(format!("{} nodes, {} wanted", cluster.nodes.len(), self.nodes));
             }
+            if let Some(node) = cluster.dns_alone_on.as_ref().filter(|_| self.nodes > 1) {
+                return Err(format!("all of the cluster's DNS was left on {node}"));
+            }
             if let Some(silent) = cluster.nodes.iter().find(|(_, n)| n.noout) {
                 return Err(format!("{} was left with noout", silent.0));
             }

@@ -18,3 +18,7 @@ iptables -w -t nat -C POSTROUTING -s {own} ! -d {pods} -j MASQUERADE 2>/dev/null
     iptables -w -t nat -A POSTROUTING -s {own} ! -d {pods} -j MASQUERADE
 iptables -w -C FORWARD -s {pods} -j ACCEPT 2>/dev/null || iptables -w -A FORWARD -s {pods} -j ACCEPT
 iptables -w -C FORWARD -d {pods} -j ACCEPT 2>/dev/null || iptables -w -A FORWARD -d {pods} -j ACCEPT
+# Addresses of Services that nobody has made rules for yet, or any more: told so, and not lost on the LAN.
+# Who asks tries again at once then, and not when it has waited for half a minute.
+iptables -w -C FORWARD -d {services} -s {own} -j REJECT 2>/dev/null ||
+    iptables -w -I FORWARD -d {services} -s {own} -j REJECT

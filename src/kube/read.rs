@@ -12,7 +12,7 @@ use crate::{
 /// Set on what Slipway cordoned: only that may it open again.
 pub const CORDONED: &str = "slipway-cordoned";
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
-const MIRROR: &str = "kubernetes.io/config.mirror";
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
 
 pub fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()

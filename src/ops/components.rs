@@ -7,9 +7,12 @@ use super::action::{Action, Nature, Observed, OpError, OpResult};
 use super::sys::Sys;
 
 /// etcd, API server, controller manager and scheduler of this node answer its own questions: what
-/// the kubelet's probes ask too, without the ten seconds and more after which those look again.
+/// the kubelet's probes ask too, without the ten seconds and more after which those look again. And they
+/// are the ones that the kubelet wants, not those of the one before it, which it is about to end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ComponentsWell {
+    /// The API shows them so too: a kubelet tries that again only about once in a minute.
+    pub shown: bool,
     pub wait_s: u32,
 }
 
@@ -28,7 +31,7 @@ impl Action for ComponentsWell {
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         let deadline = sys.now_ms() + u64::from(self.wait_s) * 1000;
         loop {
-            let troubles = sys.component_troubles().await?;
+            let troubles = sys.component_troubles(self.shown).await?;
             if troubles.is_empty() {
                 return Ok(Observed::Holds);
             }

@@ -11,6 +11,7 @@ pub mod cilium;
 pub mod cluster;
 pub mod components;
 pub mod disks;
+pub mod dns_spread;
 pub mod engine_access;
 pub mod endpoint;
 pub mod etcd;
@@ -122,6 +123,7 @@ ops! {
     CertificatesFresh(checks::CertificatesFresh),
     ClusterWhole(checks::ClusterWhole),
     DnsAnswers(checks::DnsAnswers),
+    DnsSpread(dns_spread::DnsSpread),
     Traffic(traffic::Traffic),
     EndpointFit(endpoint::EndpointFit),
     ComponentsWell(components::ComponentsWell),

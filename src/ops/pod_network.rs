@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{cilium::Cilium, repository::Repository, sys::SysResult, traffic::Traffic};
+use crate::names::NodeName;
 
 /// A file of the repository, and the commit that it was read at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,4 +23,8 @@ pub trait PodNetwork: Send + Sync {
     async fn install_cilium(&self, cilium: &Cilium, values: &FileAt) -> SysResult<()>;
     /// Which pods do not reach which, in words, asked by pods that are made for it and go again.
     async fn pods_unreached(&self, traffic: &Traffic) -> SysResult<Vec<String>>;
+    /// The node that has all pods of the cluster's DNS, if they are from when there was no other.
+    async fn dns_alone_on(&self) -> SysResult<Option<NodeName>>;
+    /// Starts one of those anew, where the scheduler has a choice by now.
+    async fn spread_dns(&self) -> SysResult<()>;
 }

@@ -395,8 +395,9 @@ pub trait Kubeadm: Send + Sync {
     async fn look_at_endpoint(&self, at: &EndpointAt) -> SysResult<endpoint::Seen>;
     /// Why the API server cannot be had through the cluster's endpoint from here; None when it can.
     async fn endpoint_trouble(&self, at: &EndpointAt) -> SysResult<Option<String>>;
-    /// What is wrong with this node's own part of the control plane, each component in words.
-    async fn component_troubles(&self) -> SysResult<Vec<String>>;
+    /// What is wrong with this node's own part of the control plane, each component in words; and with
+    /// how the API shows it.
+    async fn component_troubles(&self, shown: bool) -> SysResult<Vec<String>>;
 }
 
 /// Where a cluster's API server is reached.

@@ -16,7 +16,7 @@ use crate::{
 use super::{Decision, Draft, Scene, known};
 
 /// Of the network that Slipway lays itself; the plug-ins have their own, and come with the runtime.
-const BRIDGE: &str = "1";
+const BRIDGE: &str = "2";
 const HELM: &str = "helm";
 const GATEWAY_API: &str = "gateway-api";
 /// Images come from their registries meanwhile.

@@ -5,6 +5,7 @@ use crate::{
     ops::{
         checks::NodesReady,
         cluster::{CephGate, CephNoout, Cordon},
+        components::ComponentsWell,
         etcd::EtcdGate,
     },
 };
@@ -21,6 +22,8 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     let ready = NodesReady { nodes: vec![name.clone()], kubelet: Some(to.clone()), wait_s: 300 };
     let mut drafts = vec![Draft::new(&acting, ready)];
     if is_control_plane(node) {
+        // A new kubelet may start all of them anew, a while after it says that it is ready itself.
+        drafts.push(Draft::new(&node.name, ComponentsWell { shown: false, wait_s: 300 }));
         let gate = EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 120 };
         drafts.push(Draft::new(&acting, gate));
     }

@@ -40,6 +40,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         .collect();
     let script = SCRIPT_TEXT
         .replace("{pods}", &scene.inventory.cluster.pod_cidr.to_string())
+        .replace("{services}", &scene.inventory.cluster.service_cidr.to_string())
         .replace("{own}", &own.to_string())
         .replace("{port}", LAN_PORT)
         .replace("{wanted}", &wanted.join(" "))

@@ -1,11 +1,13 @@
 //! verify-cluster: nodes, etcd and what all API servers read, asked once, on the control plane that acts;
-//! and whether pods reach each other, asked on another one.
+//! and whether pods reach each other, asked on another one. The one thing that only now can be put right
+//! is: the cluster's DNS, which was started when there was one node.
 
 use crate::{
     inventory::Node,
     names::NodeName,
     ops::{
         checks::{ClusterWhole, NodesReady},
+        dns_spread::DnsSpread,
         etcd::EtcdGate,
         sys::Plane,
         traffic::Traffic,
@@ -52,10 +54,15 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     Ok(drafts)
 }
 
-fn checks(on: &NodeName, nodes: Vec<NodeName>, planes: Vec<Plane>) -> [Draft; 3] {
-    [
-        Draft::new(on, NodesReady { nodes, kubelet: None, wait_s: 180 }),
+fn checks(on: &NodeName, nodes: Vec<NodeName>, planes: Vec<Plane>) -> Vec<Draft> {
+    let several = nodes.len() > 1;
+    let mut drafts = vec![Draft::new(on, NodesReady { nodes, kubelet: None, wait_s: 180 })];
+    if several {
+        drafts.push(Draft::new(on, DnsSpread {}));
+    }
+    drafts.extend([
         Draft::new(on, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
         Draft::new(on, ClusterWhole { planes, wait_s: 120 }),
-    ]
+    ]);
+    drafts
 }

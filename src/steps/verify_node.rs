@@ -25,7 +25,7 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     }
     let mut drafts = Vec::new();
     if is_control_plane(node) {
-        drafts.push(Draft::new(&node.name, ComponentsWell { wait_s: 120 }));
+        drafts.push(Draft::new(&node.name, ComponentsWell { shown: true, wait_s: 180 }));
         // Each has its own, and tells of no other's.
         drafts.push(Draft::new(&node.name, CertificatesFresh { min_days: MIN_DAYS }));
     }

@@ -83,6 +83,7 @@ impl Cluster for FakeSys {
                 cluster.nodes.iter_mut().filter(|(n, x)| *n != node && !x.cordoned).collect();
             if let Some((_, other)) = others.into_iter().next() {
                 other.pods += pods;
+                cluster.dns_alone_on.take_if(|alone| alone == node);
             }
             Ok(())
         })
@@ -115,6 +116,7 @@ impl Cluster for FakeSys {
     async fn delete_node(&self, node: &NodeName) -> SysResult<()> {
         self.cluster_act("delete-node", 200, |cluster, _| {
             cluster.nodes.remove(node);
+            cluster.dns_alone_on.take_if(|alone| alone == node);
             Ok(())
         })
         .await

@@ -68,6 +68,9 @@ pub struct FakeCluster {
     pub applications: BTreeMap<String, (String, u64)>,
     pub endpoint: Option<Ipv4Addr>,
     pub ceph_fsid: Option<String>,
+    /// kubeadm starts its pods where there is no other node yet.
+    #[serde(default)]
+    pub dns_alone_on: Option<NodeName>,
     #[serde(default)]
     pub namespaces: BTreeSet<String>,
     /// `NAMESPACE/NAME`

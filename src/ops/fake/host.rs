@@ -359,7 +359,7 @@ impl Units for FakeSys {
                 }
             }
             if name == "kubelet.service" {
-                machine.note_kubelet();
+                machine.note_kubelet(now_ms);
             }
             Ok(())
         })

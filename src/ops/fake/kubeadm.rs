@@ -67,7 +67,7 @@ fn start_kubelet(world: &mut World, node: &NodeName, now_ms: u64) -> SysResult<(
     }
     machine.enabled.insert("kubelet.service".into());
     machine.ram.active.entry("kubelet.service".into()).or_insert(now_ms);
-    machine.note_kubelet();
+    machine.note_kubelet(now_ms);
     Ok(())
 }
 
@@ -171,7 +171,11 @@ impl FakeSys {
                 self.cluster_act("init:bootstrap-token", 200, |_, _| Ok(())).await
             }
             InitPhase::Addons => {
-                self.cluster_act("init:addons", 500, |_, _| Ok(())).await?;
+                self.cluster_act("init:addons", 500, |cluster, node| {
+                    cluster.dns_alone_on = Some(node.clone());
+                    Ok(())
+                })
+                .await?;
                 self.act("init:finish", 50, |world, node, _| {
                     world.machine(node).kube.finished = true;
                     Ok(())
@@ -403,12 +407,12 @@ impl Kubeadm for FakeSys {
     }
 
     async fn kubeadm_reset(&self) -> SysResult<()> {
-        self.act("reset:stop", 2_000, |world, node, _| {
+        self.act("reset:stop", 2_000, |world, node, now_ms| {
             let machine = world.machine(node);
             machine.kube.manifests.clear();
             // It is stopped, and starts again at the next boot: kubeadm leaves it enabled.
             machine.ram.active.remove("kubelet.service");
-            machine.note_kubelet();
+            machine.note_kubelet(now_ms);
             Ok(())
         })
         .await?;
@@ -473,8 +477,12 @@ impl Kubeadm for FakeSys {
         })
     }
 
-    async fn component_troubles(&self) -> SysResult<Vec<String>> {
+    async fn component_troubles(&self, _shown: bool) -> SysResult<Vec<String>> {
         let local = self.local_kube().await?;
+        let now_ms = self.cell.now_ms();
+        if self.look(move |m, _| now_ms < m.ram.static_pods_away_ms.end).await {
+            return Ok(vec!["kube-apiserver: its kubelet has not started it yet".into()]);
+        }
         let api = (!local.api_answers).then(|| "kube-apiserver: it is not ready".to_string());
         let etcd = (local.etcd_votes != Some(true)).then(|| "etcd: it does not vote".to_string());
         Ok(api.into_iter().chain(etcd).collect())

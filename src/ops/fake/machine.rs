@@ -13,6 +13,10 @@ use crate::{
     ops::sys::Access,
 };
 
+/// After its start, a kubelet of another minor ends the static pods of the one before it, and has its own.
+const ANEW_AFTER_MS: u64 = 3_000;
+const ANEW_UNTIL_MS: u64 = 15_000;
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct FakeFile {
     #[serde(with = "serde_bytes")]
@@ -156,6 +160,9 @@ pub struct Ram {
     pub port_names: BTreeMap<Mac, String>,
     /// The kubelet's version is that of its link when it started.
     pub kubelet_version: Option<Version>,
+    /// From when to when a new kubelet starts its static pods anew.
+    #[serde(default)]
+    pub static_pods_away_ms: std::ops::Range<u64>,
     pub osd_noout: bool,
 }
 
@@ -217,7 +224,7 @@ impl Machine {
         }
         self.name_ports();
         self.take_up_network();
-        self.note_kubelet();
+        self.note_kubelet(now_ms);
     }
 
     pub fn boot_id(&self) -> String {
@@ -305,13 +312,20 @@ impl Machine {
         self.ram.addresses.values().flatten().any(|(a, _)| *a == address)
     }
 
-    /// The kubelet that runs is the one that was linked when it started.
-    pub fn note_kubelet(&mut self) {
+    /// The kubelet that runs is the one that was linked when it started. One of another minor reads the
+    /// manifests otherwise: what the one before it started is ended, though not at once.
+    pub fn note_kubelet(&mut self, now_ms: u64) {
+        let before = self.ram.kubelet_version.take();
         self.ram.kubelet_version = if self.ram.active.contains_key("kubelet.service") {
             self.linked("/usr/local/bin/kubelet")
         } else {
             None
         };
+        if let (Some(before), Some(now)) = (before, &self.ram.kubelet_version)
+            && before.minor() != now.minor()
+        {
+            self.ram.static_pods_away_ms = now_ms + ANEW_AFTER_MS..now_ms + ANEW_UNTIL_MS;
+        }
     }
 
     pub fn linked(&self, link: &str) -> Option<Version> {
@@ -329,7 +343,9 @@ impl Machine {
     }
 
     pub fn runs_static_pod(&self, name: &str, now_ms: u64) -> bool {
-        self.kube.manifests.contains(name) && self.runs_pods(now_ms)
+        self.kube.manifests.contains(name)
+            && self.runs_pods(now_ms)
+            && !self.ram.static_pods_away_ms.contains(&now_ms)
     }
 }
 

@@ -4,12 +4,15 @@
 use async_trait::async_trait;
 
 use super::FakeSys;
-use crate::ops::{
-    cilium::Cilium,
-    pod_network::{FileAt, PodNetwork},
-    repository::Repository,
-    sys::SysResult,
-    traffic::Traffic,
+use crate::{
+    names::NodeName,
+    ops::{
+        cilium::Cilium,
+        pod_network::{FileAt, PodNetwork},
+        repository::Repository,
+        sys::SysResult,
+        traffic::Traffic,
+    },
 };
 
 #[async_trait]
@@ -47,5 +50,27 @@ impl PodNetwork for FakeSys {
                     .collect()
             })
             .await)
+    }
+
+    async fn dns_alone_on(&self) -> SysResult<Option<NodeName>> {
+        let now_ms = self.cell.now_ms();
+        Ok(self
+            .look(|m, world| {
+                let cluster = world.cluster_of(m)?;
+                let alone = cluster.dns_alone_on.clone()?;
+                let others =
+                    cluster.nodes.iter().filter(|(name, x)| **name != alone && !x.cordoned);
+                let mut up = others.filter_map(|(name, _)| world.machines.get(name));
+                up.any(|m| m.runs_pods(now_ms)).then_some(alone)
+            })
+            .await)
+    }
+
+    async fn spread_dns(&self) -> SysResult<()> {
+        self.cluster_act("spread-dns", 500, |cluster, _| {
+            cluster.dns_alone_on = None;
+            Ok(())
+        })
+        .await
     }
 }

@@ -1,9 +1,21 @@
 //! What the components of a control plane say of themselves, asked on their own node.
 
-use std::net::Ipv4Addr;
+use std::{fs, net::Ipv4Addr};
 
-use super::{Linux, kube::MANIFESTS};
-use crate::https::{Https, Trouble};
+use serde_json::Value;
+
+use super::{
+    Linux,
+    kube::{MANIFESTS, PKI},
+};
+use crate::{
+    https::{Https, Trouble},
+    kube::read,
+    ops::sys::SysError,
+};
+
+const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
+const KUBELET_PORT: u16 = 10250;
 
 /// Those that tell only whoever asks by a certificate that nobody else can check: they make it
 /// themselves. The kubelet's probes do not check it either.
@@ -23,20 +35,93 @@ fn place(manifest: &str, port: u16) -> (Ipv4Addr, u16) {
     (address.filter(|a| !a.is_unspecified()).unwrap_or(Ipv4Addr::LOCALHOST), port)
 }
 
+/// What the kubelet's configuration gives a key of its first level.
+fn field<T: std::str::FromStr>(config: &str, key: &str) -> Option<T> {
+    let value = config.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'))?;
+    value.trim().trim_matches('"').parse().ok()
+}
+
+/// A static pod by its manifest's name, in what a kubelet says that it runs.
+fn static_pod<'a>(pods: &'a Value, name: &str) -> Option<&'a Value> {
+    read::items(pods).find(|pod| {
+        pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
+            && pod["metadata"]["labels"]["component"] == name
+    })
+}
+
+/// Which of the manifests its kubelet does not run yet. A new kubelet may read them otherwise than the one
+/// before it did; then it ends what that one had started, and starts everything anew, half a minute long.
+fn unstarted(manifests: &[String], pods: &Value) -> Vec<String> {
+    let of = |name: &&String| !static_pod(pods, name).is_some_and(read::runs);
+    manifests
+        .iter()
+        .filter(of)
+        .map(|n| format!("{n}: its kubelet has not started it yet"))
+        .collect()
+}
+
+/// Which of them the API server does not show as the kubelet has them.
+fn unshown(manifests: &[String], pods: &Value, shown: &Value) -> Vec<String> {
+    let of = |name: &&String| {
+        let Some(own) = static_pod(pods, name) else { return true };
+        let mirror =
+            read::items(shown).find(|pod| pod["metadata"]["name"] == own["metadata"]["name"]);
+        mirror.is_none_or(|mirror| {
+            let hash = &own["metadata"]["annotations"]["kubernetes.io/config.hash"];
+            mirror["metadata"]["annotations"][read::MIRROR] != *hash
+        })
+    };
+    let told = |name: &String| format!("{name}: the API does not show it as its kubelet has it");
+    manifests.iter().filter(of).map(told).collect()
+}
+
 impl Linux {
+    /// What the kubelet of this control plane says that it runs.
+    async fn pods_of_kubelet(&self) -> Result<Value, Trouble> {
+        let config = self.text_of(KUBELET_CONFIG).unwrap_or_default();
+        let address = field::<Ipv4Addr>(&config, "address").filter(|a| !a.is_unspecified());
+        let port = field(&config, "port").unwrap_or(KUBELET_PORT);
+        let of = |end: &str| {
+            let path = self.path(&format!("{PKI}/apiserver-kubelet-client.{end}"));
+            fs::read(path).map_err(|e| Trouble::Other(format!("{PKI}: {e}")))
+        };
+        let client = (of("crt")?, of("key")?);
+        let address = address.unwrap_or(Ipv4Addr::LOCALHOST);
+        Https::of_this_node(address, port, Some(&client))?.get("/pods").await
+    }
+
+    /// See [`unstarted`] and [`unshown`].
+    async fn troubles_of_static_pods(&self, shown: bool) -> Vec<String> {
+        let manifests = self.manifests_in(MANIFESTS);
+        let pods = match self.pods_of_kubelet().await {
+            Ok(pods) => pods,
+            Err(trouble) => return vec![format!("kubelet: {trouble}")],
+        };
+        let mut troubles = unstarted(&manifests, &pods);
+        if shown && troubles.is_empty() {
+            let path = "/api/v1/namespaces/kube-system/pods?labelSelector=tier%3Dcontrol-plane";
+            let asked = async { self.own_api()?.get(path).await.map_err(SysError::from) };
+            troubles = match asked.await {
+                Ok(all) => unshown(&manifests, &pods, &all),
+                Err(error) => vec![format!("kube-apiserver: {}", error.message)],
+            };
+        }
+        troubles
+    }
+
     async fn says(&self, component: &str, port: u16) -> Result<(), Trouble> {
         let Some(manifest) = self.text_of(&format!("{MANIFESTS}/{component}.yaml")) else {
             return Err(Trouble::Other("it has no manifest here".into()));
         };
         let (address, port) = place(&manifest, port);
-        Https::of_this_node(address, port)?.is_well("/healthz").await
+        Https::of_this_node(address, port, None)?.is_well("/healthz").await
     }
 
-    /// What is wrong with them, each in words.
-    pub(super) async fn troubles_of_components(&self) -> Vec<String> {
+    /// What is wrong with them, each in words; and with how the API shows them.
+    pub(super) async fn troubles_of_components(&self, shown: bool) -> Vec<String> {
         let etcd = async {
             let asked = async { self.own_etcd()?.status().await.map_err(Into::into) };
-            let status = asked.await.map_err(|e: crate::ops::sys::SysError| e.message)?;
+            let status = asked.await.map_err(|e: SysError| e.message)?;
             match status.learner {
                 true => Err("it is still a learner".into()),
                 false => Ok(()),
@@ -53,12 +138,17 @@ impl Linux {
         });
         let (etcd, api, others) = tokio::join!(etcd, api, futures::future::join_all(others));
         let all = [("etcd", etcd), ("kube-apiserver", api)].into_iter().chain(others);
-        all.filter_map(|(name, said)| Some(format!("{name}: {}", said.err()?))).collect()
+        let troubles: Vec<String> =
+            all.filter_map(|(name, said)| Some(format!("{name}: {}", said.err()?))).collect();
+        // Those that answer may be about to be ended.
+        if troubles.is_empty() { self.troubles_of_static_pods(shown).await } else { troubles }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -74,8 +164,51 @@ mod tests {
     #[tokio::test]
     async fn a_node_without_a_control_plane_has_four_troubles() {
         let dir = tempfile::tempdir().unwrap();
-        let troubles = Linux::at(dir.path()).troubles_of_components().await;
+        let troubles = Linux::at(dir.path()).troubles_of_components(true).await;
         assert_eq!(troubles.len(), 4, "{troubles:?}");
         assert!(troubles[2].contains("no manifest"), "{troubles:?}");
+    }
+
+    #[test]
+    fn a_new_kubelet_starts_its_own_pods_and_shows_them() {
+        let manifests = ["etcd", "kube-apiserver"].map(String::from);
+        let pod = |name: &str, hash: &str, state: &str| {
+            json!({
+                "metadata": {
+                    "name": format!("{name}-node-a"), "labels": { "component": name },
+                    "annotations": { "kubernetes.io/config.source": "file", "kubernetes.io/config.hash": hash },
+                },
+                "status": { "phase": "Running", "containerStatuses": [{ "state": { state: {} } }] },
+            })
+        };
+        let mirror = |name: &str, hash: &str| {
+            let annotations = json!({ read::MIRROR: hash, "kubernetes.io/config.source": "file" });
+            json!({ "metadata": { "name": format!("{name}-node-a"), "annotations": annotations } })
+        };
+        let list = |items: &[Value]| json!({ "items": items });
+        assert_eq!(unstarted(&manifests, &list(&[])).len(), 2);
+        let half = list(&[pod("etcd", "1", "running"), pod("kube-apiserver", "2", "waiting")]);
+        assert_eq!(
+            unstarted(&manifests, &half),
+            ["kube-apiserver: its kubelet has not started it yet"]
+        );
+        let both = list(&[pod("etcd", "1", "running"), pod("kube-apiserver", "2", "running")]);
+        assert!(unstarted(&manifests, &both).is_empty());
+        let shown = [mirror("etcd", "1"), mirror("kube-apiserver", "1")];
+        assert_eq!(
+            unshown(&manifests, &both, &list(&shown)),
+            ["kube-apiserver: the API does not show it as its kubelet has it"]
+        );
+        let shown = [mirror("etcd", "1"), mirror("kube-apiserver", "2")];
+        assert!(unshown(&manifests, &both, &list(&shown)).is_empty());
+        assert_eq!(unshown(&manifests, &both, &list(&[])).len(), 2);
+    }
+
+    #[test]
+    fn where_the_kubelet_listens() {
+        let config = "address: 192.168.1.11\nauthentication:\n  port: 1\nport: 11250\n";
+        assert_eq!(field::<Ipv4Addr>(config, "address"), Some([192, 168, 1, 11].into()));
+        assert_eq!(field::<u16>(config, "port"), Some(11250));
+        assert_eq!(field::<u16>("healthzPort: 10248\n", "port"), None);
     }
 }

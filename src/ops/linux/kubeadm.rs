@@ -1,6 +1,6 @@
 //! kubeadm, run with documents that lie on the node for as long as it runs.
 
-use std::fs;
+use std::{fs, pin::pin};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::{
         endpoint::Seen,
         sys::{
             EndpointAt, Files, InitPhase, JoinMaterial, Kernel, Kubeadm, LocalKube, SysError,
-            SysResult, Time, UnitChange, Units,
+            SysResult, Time,
         },
     },
     secret::Sealed,
@@ -30,8 +30,9 @@ const KUBE_VIP: &str = "/etc/kubernetes/manifests/kube-vip.yaml";
 const TOKEN_S: u64 = 2 * 3600;
 /// As long as kubeadm's documents give a control plane.
 const API_WAIT_S: u64 = 360;
-/// How much of the kubelet's log is shown.
-const KUBELET_LINES: usize = 5;
+const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+/// Ten in a second.
+const SIGNED_LOOKS: u32 = 150;
 /// The letters of a bootstrap token.
 const LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 /// What a kubeadm document holds that nobody may see.
@@ -146,10 +147,19 @@ impl Linux {
         }
     }
 
-    /// The kubelet of a new control plane has asked in vain until its own API server was there, each time
-    /// after a longer pause: up to half a minute in which it runs no pod. One that starts now asks at once.
-    async fn wake_kubelet(&self) -> SysResult<()> {
-        self.change_unit("kubelet.service", UnitChange::Restart).await
+    /// Until the cluster vouches for a new token: in its first seconds it does not, and kubeadm looks again
+    /// only after five. Whether it ever does, and whether it is this cluster, kubeadm says.
+    async fn wait_for_signature(&self, config: &str) {
+        let asked = value(config, "apiServerEndpoint").zip(value(config, "token"));
+        let Some((endpoint, token)) = asked else { return };
+        let Ok(api) = Https::unverified(format!("https://{endpoint}"), None) else { return };
+        let key = format!("jws-kubeconfig-{}", token.split('.').next().unwrap_or_default());
+        for _ in 0..SIGNED_LOOKS {
+            if api.get(CLUSTER_INFO).await.is_ok_and(|info| info["data"][&key].is_string()) {
+                break;
+            }
+            self.sleep_ms(100).await;
+        }
     }
 
     /// Until the API server of this node is ready.
@@ -163,24 +173,6 @@ impl Linux {
             self.sleep_ms(300).await;
         }
         Ok(())
-    }
-
-    /// What kubeadm waits for in vain is usually the kubelet's fault, which only its log tells.
-    async fn with_kubelet(&self, mut error: SysError) -> SysError {
-        let log = Command::new("journalctl").args([
-            "-u",
-            "kubelet",
-            "-n",
-            "200",
-            "-o",
-            "cat",
-            "--no-pager",
-        ]);
-        let text = log.run().await.map(|done| done.stdout).unwrap_or_default();
-        error
-            .output
-            .extend(kubelet_errors(&text).into_iter().map(|line| format!("kubelet: {line}")));
-        error
     }
 
     async fn random_word(&self, letters: usize) -> SysResult<String> {
@@ -232,22 +224,6 @@ impl Linux {
     }
 }
 
-/// The last errors in a kubelet's log, each once: it repeats some of them ten times a second. Without
-/// time and place, which differ each time.
-fn kubelet_errors(log: &str) -> Vec<String> {
-    let errors = log.lines().rev().filter(|line| line.starts_with(['E', 'F']));
-    let mut seen = std::collections::BTreeSet::new();
-    let kind = |text: &str| text.split_once("\" ").map_or(text, |(kind, _)| kind).to_string();
-    let mut last: Vec<String> = errors
-        .filter_map(|line| line.split_once("] "))
-        .filter(|(_, text)| seen.insert(kind(text)))
-        .take(KUBELET_LINES)
-        .map(|(_, text)| text.chars().take(600).collect())
-        .collect();
-    last.reverse();
-    last
-}
-
 fn rfc3339(ms: u64) -> String {
     crate::state::utc(ms).replacen(' ', "T", 1).replace(" UTC", "Z")
 }
@@ -296,14 +272,22 @@ impl Kubeadm for Linux {
 
     async fn kubeadm_join(&self, config: &Sealed) -> SysResult<()> {
         let config = config.reveal();
+        self.wait_for_signature(config).await;
         if value(config, "certificateKey").is_some() {
             self.kubeadm(&["join", "phase", "preflight"], config).await?;
             self.kubeadm(&["join", "phase", "control-plane-prepare", "all"], config).await?;
             self.settle().await?;
-            let skip = "--skip-phases=preflight,control-plane-prepare";
-            self.kubeadm(&["join", skip], config).await?;
+            let args = ["join", "--skip-phases=preflight,control-plane-prepare"];
+            let (mut join, hurry) = (pin!(self.kubeadm(&args, config)), self.hurry_kubelet());
+            let woken = tokio::select! {
+                done = &mut join => done.map(|_| false)?,
+                hurried = hurry => {
+                    join.await?;
+                    hurried.is_ok()
+                }
+            };
             self.mark_made().await?;
-            self.wake_kubelet().await
+            if woken { Ok(()) } else { self.wake_kubelet().await }
         } else {
             self.kubeadm(&["join"], config).await?;
             self.mark_made().await
@@ -379,8 +363,8 @@ impl Kubeadm for Linux {
         })
     }
 
-    async fn component_troubles(&self) -> SysResult<Vec<String>> {
-        Ok(self.troubles_of_components().await)
+    async fn component_troubles(&self, shown: bool) -> SysResult<Vec<String>> {
+        Ok(self.troubles_of_components(shown).await)
     }
 
     async fn look_at_endpoint(&self, at: &EndpointAt) -> SysResult<Seen> {
@@ -415,13 +399,6 @@ mod tests {
         let told = told(error, config);
         assert_eq!(told.output, ["token [hidden] is bad", "key [hidden]"]);
         assert_eq!(told.message, "`kubeadm join` failed");
-    }
-
-    #[test]
-    fn each_error_of_the_kubelet_is_told_once() {
-        let log = "I1128 1 a.go:1] \"fine\"\nE1128 15:09:44.6 7 b.go:2] \"no sandbox\" err=\"seccomp\"\n\
-                   E1128 15:09:44.7 7 c.go:3] \"no node\" n=1\nE1128 15:09:44.8 7 c.go:3] \"no node\" n=2\n";
-        assert_eq!(kubelet_errors(log), ["\"no sandbox\" err=\"seccomp\"", "\"no node\" n=2"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use super::{Linux, git::Git};
 use crate::{
     kube::keeper::keeper,
+    names::NodeName,
     ops::{
         cilium::{Cilium, NAMESPACE},
         pod_network::{FileAt, PodNetwork},
@@ -41,5 +42,13 @@ impl PodNetwork for Linux {
 
     async fn pods_unreached(&self, traffic: &Traffic) -> SysResult<Vec<String>> {
         self.unreached(traffic).await
+    }
+
+    async fn dns_alone_on(&self) -> SysResult<Option<NodeName>> {
+        self.node_with_all_dns().await
+    }
+
+    async fn spread_dns(&self) -> SysResult<()> {
+        self.dns_anew().await
     }
 }

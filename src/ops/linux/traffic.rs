@@ -1,9 +1,11 @@
 //! Pods that are made to prove that pods reach each other, and go again.
 //!
-//! All of them are CoreDNS, which every node has an image of. First one on each node that only answers,
-//! with an address that says which it is. Then one on each node that passes questions on: to each of
-//! the first by its pod's address, to each by a Service's, and to the cluster's own DNS. So an answer
-//! that arrives here has gone from pod to pod. What a cut run left is taken away by the next.
+//! All of them are CoreDNS, which every node has an image of. One on each node: at one port it answers, with
+//! an address that says which it is; at another it passes questions on, to each of them through a Service
+//! that has this one pod, and to the cluster's own DNS. So an answer that arrives here has gone from pod to
+//! pod. Where one does not, a second one on each node passes questions on to the first by their pods'
+//! addresses: then it can be told whether it is the pods that do not reach each other, or Services that do
+//! not lead there. What a cut run left is taken away by the next.
 
 use std::{
     fmt::Write,
@@ -27,7 +29,11 @@ use crate::{
 
 /// Ours, and nobody else's: everything with it is taken away.
 const LABEL: &str = "slipway-verify";
+/// Where they answer, and where they pass on: each would pass its own questions on for ever otherwise.
 const PORT: u16 = 5300;
+const ASK_PORT: u16 = 5301;
+/// How long is looked for what is wrong, once something is.
+const TELL_MS: u64 = 30_000;
 /// Answers come in milliseconds or not at all: a question that was put before the Services' rules were there
 /// stays on its wrong way, and another one, put anew, does not.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,7 +46,7 @@ fn sign(n: usize) -> Ipv4Addr {
     Ipv4Addr::new(198, 18, n[0], n[1])
 }
 
-/// For the pods that answer: a file each.
+/// What answers.
 fn listening(n: usize) -> String {
     format!(
         ".:{PORT} {{\n    template IN A {{\n        answer \"{{{{ .Name }}}} 1 IN A {}\"\n    }}\n}}\n",
@@ -48,17 +54,17 @@ fn listening(n: usize) -> String {
     )
 }
 
-/// For the pods that ask: one file for all.
+/// What passes on: to each pod by its address, as far as that is known, and through Services.
 fn asking(pods: &[Ipv4Addr], services: &[Ipv4Addr], traffic: &Traffic) -> String {
     let mut text = format!(
-        "{SELF}:{PORT} {{\n    template IN A {{\n        answer \"{{{{ .Name }}}} 1 IN A {}\"\n    }}\n}}\n",
+        "{SELF}:{ASK_PORT} {{\n    template IN A {{\n        answer \"{{{{ .Name }}}} 1 IN A {}\"\n    }}\n}}\n",
         Ipv4Addr::LOCALHOST
     );
     let mut zone = |name: &str, to: String| {
         // No probes of its own: only questions that are asked here count.
         let _ = write!(
             text,
-            "{name}:{PORT} {{\n    forward . {to} {{\n        max_fails 0\n    }}\n}}\n"
+            "{name}:{ASK_PORT} {{\n    forward . {to} {{\n        max_fails 0\n    }}\n}}\n"
         );
     };
     for (n, pod) in pods.iter().enumerate() {
@@ -87,7 +93,20 @@ struct Question {
     trouble: String,
 }
 
-/// All of them, by the addresses of the pods that ask.
+/// For each pod's address, by the addresses of the pods that ask.
+fn by_address(traffic: &Traffic, askers: &[Ipv4Addr]) -> Vec<Question> {
+    let pairs = traffic.nodes.iter().zip(askers).flat_map(|(from, to)| {
+        traffic.nodes.iter().enumerate().map(move |(n, node)| Question {
+            to: *to,
+            name: pod_name(n),
+            right: Some(sign(n)),
+            trouble: format!("pods on {from} do not reach pods on {node}"),
+        })
+    });
+    pairs.collect()
+}
+
+/// For each through its Service, and for names.
 fn questions(
     traffic: &Traffic,
     namespace: &str,
@@ -101,10 +120,8 @@ fn questions(
             all.push(Question { to: *to, name, right, trouble });
         };
         for (n, node) in nodes.iter().enumerate() {
-            let right = Some(sign(n));
-            ask(pod_name(n), right, format!("pods on {from} do not reach pods on {node}"));
             let trouble = format!("pods on {from} do not reach a Service with a pod on {node}");
-            ask(service_name(n), right, trouble);
+            ask(service_name(n), Some(sign(n)), trouble);
         }
         let domain = &traffic.domain;
         let trouble =
@@ -128,7 +145,8 @@ fn service(n: usize) -> String {
     format!("node-{n}")
 }
 
-fn pod(traffic: &Traffic, name: &str, node: &NodeName, config: &str, file: &str) -> Value {
+/// Its file in that ConfigMap has its own name.
+fn pod(traffic: &Traffic, name: &str, node: &NodeName, config: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": name, "labels": { LABEL: name } },
@@ -146,7 +164,7 @@ fn pod(traffic: &Traffic, name: &str, node: &NodeName, config: &str, file: &str)
             },
             "containers": [{
                 "name": "coredns", "image": traffic.image, "imagePullPolicy": "IfNotPresent",
-                "args": ["-conf", format!("/verify/{file}")],
+                "args": ["-conf", format!("/verify/{name}")],
                 "securityContext": {
                     "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true,
                     // Its program has this capability, and does not start where it may not have it.
@@ -237,52 +255,73 @@ impl Stage<'_> {
         }
     }
 
-    async fn proven(&self, traffic: &Traffic) -> SysResult<Vec<String>> {
-        let all: Vec<usize> = (0..traffic.nodes.len()).collect();
-        let files: serde_json::Map<String, Value> =
-            all.iter().map(|n| (listener(*n), json!(listening(*n)))).collect();
-        self.config("listen", Value::Object(files)).await?;
-        let services = join_all(all.iter().map(|n| {
+    /// One on each node, that runs; gives their addresses.
+    async fn pods(
+        &self,
+        traffic: &Traffic,
+        name: impl Fn(usize) -> String,
+        config: &str,
+        files: serde_json::Map<String, Value>,
+    ) -> SysResult<Vec<Ipv4Addr>> {
+        self.config(config, Value::Object(files)).await?;
+        let names: Vec<String> = (0..traffic.nodes.len()).map(name).collect();
+        let pods = names.iter().zip(&traffic.nodes);
+        let made = pods.map(|(name, node)| self.make("pods", pod(traffic, name, node, config)));
+        join_all(made).await.into_iter().collect::<SysResult<Vec<Value>>>()?;
+        self.addresses(&names, traffic).await
+    }
+
+    async fn services(&self, traffic: &Traffic) -> SysResult<Vec<Ipv4Addr>> {
+        let made = join_all((0..traffic.nodes.len()).map(|n| {
             let ports = ["UDP", "TCP"].map(|protocol| {
                 json!({ "name": protocol.to_lowercase(), "protocol": protocol, "port": 53, "targetPort": PORT })
             });
             self.make("services", json!({
                 "apiVersion": "v1", "kind": "Service",
-                "metadata": { "name": service(*n) },
-                "spec": { "selector": { LABEL: listener(*n) }, "ports": ports },
+                "metadata": { "name": service(n) },
+                "spec": { "selector": { LABEL: listener(n) }, "ports": ports },
             }))
         }));
-        let pods = join_all(all.iter().map(|n| {
-            let name = listener(*n);
-            self.make("pods", pod(traffic, &name, &traffic.nodes[*n], "listen", &name))
-        }));
-        let (services, pods) = tokio::join!(services, pods);
-        pods.into_iter().collect::<SysResult<Vec<Value>>>()?;
-        let services: Vec<Value> = services.into_iter().collect::<SysResult<_>>()?;
+        let services: Vec<Value> = made.await.into_iter().collect::<SysResult<_>>()?;
         let of = |s: &Value| s["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse().ok());
-        let services: Vec<Ipv4Addr> = services.iter().filter_map(of).collect();
-        let names: Vec<String> = all.iter().map(|n| listener(*n)).collect();
-        let listeners = self.addresses(&names, traffic).await?;
-
-        let file = asking(&listeners, &services, traffic);
-        self.config("ask", json!({ "Corefile": file })).await?;
-        let pods = join_all(all.iter().map(|n| {
-            self.make("pods", pod(traffic, &asker(*n), &traffic.nodes[*n], "ask", "Corefile"))
-        }));
-        pods.await.into_iter().collect::<SysResult<Vec<Value>>>()?;
-        let names: Vec<String> = all.iter().map(|n| asker(*n)).collect();
-        let askers = self.addresses(&names, traffic).await?;
-        Ok(self.answers(traffic, &askers, &services).await)
+        Ok(services.iter().filter_map(of).collect())
     }
 
-    /// Asks until everything is answered, or it is too late: what is not right then is told.
+    async fn proven(&mut self, traffic: &Traffic) -> SysResult<Vec<String>> {
+        let services = self.services(traffic).await?;
+        let passes_on = asking(&[], &services, traffic);
+        let file = |n| (listener(n), json!(format!("{}{passes_on}", listening(n))));
+        let files = (0..traffic.nodes.len()).map(file).collect();
+        let pods = self.pods(traffic, listener, "listen", files).await?;
+        let all = questions(traffic, &self.namespace, &pods, &services);
+        let (silent, unanswered) = self.answers(traffic, &pods, all).await;
+        if silent.is_empty() && unanswered.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.deadline_ms = self.linux.now_ms() + TELL_MS;
+        let mut told = self.by_address(traffic, &pods).await.unwrap_or_default();
+        told.extend(silent.into_iter().chain(unanswered));
+        let mut once = std::collections::BTreeSet::new();
+        told.retain(|trouble| once.insert(trouble.clone()));
+        Ok(told)
+    }
+
+    /// Which pods do not reach which, without any Service.
+    async fn by_address(&self, traffic: &Traffic, pods: &[Ipv4Addr]) -> SysResult<Vec<String>> {
+        let file = json!(asking(pods, &[], traffic));
+        let files = (0..traffic.nodes.len()).map(|n| (asker(n), file.clone())).collect();
+        let askers = self.pods(traffic, asker, "ask", files).await?;
+        Ok(self.answers(traffic, &askers, by_address(traffic, &askers)).await.1)
+    }
+
+    /// Asks until everything is answered, or it is too late. Tells what of it cannot even be asked from
+    /// here, and what is not answered.
     async fn answers(
         &self,
         traffic: &Traffic,
         askers: &[Ipv4Addr],
-        services: &[Ipv4Addr],
-    ) -> Vec<String> {
-        let mut open = questions(traffic, &self.namespace, askers, services);
+        mut open: Vec<Question>,
+    ) -> (Vec<String>, Vec<String>) {
         loop {
             let asked = join_all(open.into_iter().map(async |question| {
                 let heard = ask(question.to, &question.name).await;
@@ -295,32 +334,29 @@ impl Stage<'_> {
             }));
             open = asked.await.into_iter().filter(|(_, right)| !right).map(|(q, _)| q).collect();
             if open.is_empty() {
-                return Vec::new();
+                return (Vec::new(), Vec::new());
             }
             if self.linux.now_ms() >= self.deadline_ms {
                 break;
             }
             self.linux.sleep_ms(200).await;
         }
-        // What nobody here can even ask is another matter.
-        let mut told = Vec::new();
+        let mut silent = Vec::new();
         for (node, asker) in traffic.nodes.iter().zip(askers) {
             if !open.iter().any(|q| q.to == *asker) {
                 continue;
             }
             if ask(*asker, SELF).await.is_err() {
                 open.retain(|q| q.to != *asker);
-                told.push(format!("this node does not reach the pod {asker} on {node}"));
+                silent.push(format!("this node does not reach the pod {asker} on {node}"));
             }
         }
-        told.extend(open.into_iter().map(|question| question.trouble));
-        told.dedup();
-        told
+        (silent, open.into_iter().map(|question| question.trouble).collect())
     }
 }
 
 async fn ask(asker: Ipv4Addr, name: &str) -> Result<Ipv4Addr, String> {
-    dns::ask_at(SocketAddrV4::new(asker, PORT), name, PATIENCE).await
+    dns::ask_at(SocketAddrV4::new(asker, ASK_PORT), name, PATIENCE).await
 }
 
 impl Linux {
@@ -343,7 +379,7 @@ impl Linux {
         });
         api.post("/api/v1/namespaces", &object).await?;
         let deadline_ms = self.now_ms() + u64::from(traffic.wait_s) * 1000;
-        let stage = Stage { linux: self, api, namespace, deadline_ms };
+        let mut stage = Stage { linux: self, api, namespace, deadline_ms };
         let proven = stage.proven(traffic).await;
         let gone = stage.api.delete(&format!("/api/v1/namespaces/{}", stage.namespace)).await;
         let unreached = proven?;
@@ -372,17 +408,26 @@ mod tests {
         let (pods, services) = ([address(0), address(1)], [address(8), address(9)]);
         let file = asking(&pods, &services, &traffic());
         for line in [
-            "pod-1.verify:5300 {\n    forward . 10.42.1.5:5300 {",
-            "service-0.verify:5300 {\n    forward . 10.42.8.5:53 {",
-            "cluster.local:5300 {\n    forward . 10.43.0.10:53 {",
+            "pod-1.verify:5301 {\n    forward . 10.42.1.5:5300 {",
+            "service-0.verify:5301 {\n    forward . 10.42.8.5:53 {",
+            "cluster.local:5301 {\n    forward . 10.43.0.10:53 {",
         ] {
             assert!(file.contains(line), "{line} in {file}");
         }
         let all = questions(&traffic(), "ns", &[address(4), address(5)], &services);
-        assert_eq!(all.len(), 2 * (2 * 2 + 2));
-        let across = all.iter().find(|q| q.to == address(5) && q.name == "pod-0.verify").unwrap();
-        assert_eq!(across.right, Some(Ipv4Addr::new(198, 18, 0, 1)));
-        assert_eq!(across.trouble, "pods on b do not reach pods on a");
+        assert_eq!(all.len(), 2 * (2 + 2));
+        let of = |all: &[Question], name: &str| {
+            let across = all.iter().find(|q| q.to == address(5) && q.name == name).unwrap();
+            assert_eq!(across.right, Some(Ipv4Addr::new(198, 18, 0, 1)));
+            across.trouble.clone()
+        };
+        assert_eq!(
+            of(&all, "service-0.verify"),
+            "pods on b do not reach a Service with a pod on a"
+        );
+        let direct = by_address(&traffic(), &[address(4), address(5)]);
+        assert_eq!(direct.len(), 2 * 2);
+        assert_eq!(of(&direct, "pod-0.verify"), "pods on b do not reach pods on a");
         assert_eq!(sign(255), Ipv4Addr::new(198, 18, 1, 0));
         assert!(listening(1).contains("\"{{ .Name }} 1 IN A 198.18.0.2\""));
     }
@@ -390,7 +435,7 @@ mod tests {
     #[test]
     fn pods_are_on_their_node_and_may_do_little() {
         let node: NodeName = "a".parse().unwrap();
-        let pod = pod(&traffic(), "listen-0", &node, "listen", "listen-0");
+        let pod = pod(&traffic(), "listen-0", &node, "listen");
         assert_eq!(pod["spec"]["nodeName"], "a");
         assert_eq!(pod["spec"]["tolerations"][0]["operator"], "Exists");
         assert_eq!(
