@@ -212,11 +212,16 @@ impl Https {
         port: u16,
         client: Option<&Client>,
     ) -> Answer<Self> {
-        Self::unverified(format!("https://{address}:{port}"), client)
+        Self::unverified(address, port, client)
     }
 
     /// Whoever answers there: nothing secret may be said, and nothing that is heard believed.
-    pub fn unverified(base: String, client: Option<&Client>) -> Answer<Self> {
+    pub fn unverified(
+        address: std::net::Ipv4Addr,
+        port: u16,
+        client: Option<&Client>,
+    ) -> Answer<Self> {
+        let base = format!("https://{address}:{port}");
         let builder = reqwest::Client::builder()
             .no_proxy()
             .tls_backend_preconfigured(trusting(client)?)

@@ -43,6 +43,7 @@ const HOSTS: &str = "/etc/hosts";
 /// How often a write gives way to another that was faster, and how long it waits then.
 const CONFLICTS: u32 = 20;
 const CONFLICT_MS: u64 = 100;
+const REGISTERED_MS: u64 = 60_000;
 /// How often hashes are asked for until all members have compacted alike and agree, and how long between.
 const HASH_TRIES: u32 = 5;
 const HASH_MS: u64 = 300;
@@ -421,13 +422,20 @@ impl Cluster for Linux {
         annotations: &BTreeMap<String, String>,
     ) -> SysResult<()> {
         // The kubelet and the controllers of a node that has just come write to it as well.
-        for _ in 0..CONFLICTS {
+        let (mut conflicts, registered_by) = (0, self.now_ms() + REGISTERED_MS);
+        loop {
             match self.label_node_once(node, schedulable, labels, annotations).await {
-                Err(Trouble::Said { code: 409, .. }) => self.sleep_ms(CONFLICT_MS).await,
+                Err(Trouble::Said { code: 409, .. }) if conflicts < CONFLICTS => {
+                    conflicts += 1;
+                    self.sleep_ms(CONFLICT_MS).await;
+                }
+                // A worker's join ends when its kubelet has its certificate, which then registers the node.
+                Err(trouble) if trouble.is_not_found() && self.now_ms() < registered_by => {
+                    self.sleep_ms(CONFLICT_MS).await;
+                }
                 done => return Ok(done?),
             }
         }
-        Ok(self.label_node_once(node, schedulable, labels, annotations).await?)
     }
 
     async fn delete_node(&self, node: &NodeName) -> SysResult<()> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     https::{Https, Trouble},
-    kube::read,
+    kube::{self, read},
     ops::sys::SysError,
 };
 
@@ -41,18 +41,24 @@ fn field<T: std::str::FromStr>(config: &str, key: &str) -> Option<T> {
     value.trim().trim_matches('"').parse().ok()
 }
 
-/// A static pod by its manifest's name, in what a kubelet says that it runs.
-fn static_pod<'a>(pods: &'a Value, name: &str) -> Option<&'a Value> {
-    read::items(pods).find(|pod| {
+/// The static pods of a component, in what a kubelet says that it runs: whoever puts a second one there has
+/// two of them.
+fn static_pods<'a>(pods: &'a Value, name: &str) -> Vec<&'a Value> {
+    let of = |pod: &&Value| {
         pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
+            && pod["metadata"]["namespace"] == kube::SYSTEM
             && pod["metadata"]["labels"]["component"] == name
-    })
+    };
+    read::items(pods).filter(of).collect()
 }
 
 /// Which of the manifests its kubelet does not run yet. A new kubelet may read them otherwise than the one
 /// before it did; then it ends what that one had started, and starts everything anew, half a minute long.
 fn unstarted(manifests: &[String], pods: &Value) -> Vec<String> {
-    let of = |name: &&String| !static_pod(pods, name).is_some_and(read::runs);
+    let of = |name: &&String| {
+        let found = static_pods(pods, name);
+        found.is_empty() || !found.iter().all(|pod| read::runs(pod))
+    };
     manifests
         .iter()
         .filter(of)
@@ -62,15 +68,14 @@ fn unstarted(manifests: &[String], pods: &Value) -> Vec<String> {
 
 /// Which of them the API server does not show as the kubelet has them.
 fn unshown(manifests: &[String], pods: &Value, shown: &Value) -> Vec<String> {
-    let of = |name: &&String| {
-        let Some(own) = static_pod(pods, name) else { return true };
-        let mirror =
-            read::items(shown).find(|pod| pod["metadata"]["name"] == own["metadata"]["name"]);
-        mirror.is_none_or(|mirror| {
-            let hash = &own["metadata"]["annotations"]["kubernetes.io/config.hash"];
-            mirror["metadata"]["annotations"][read::MIRROR] != *hash
+    let is_shown = |own: &&Value| {
+        let hash = &own["metadata"]["annotations"]["kubernetes.io/config.hash"];
+        read::items(shown).any(|pod| {
+            pod["metadata"]["name"] == own["metadata"]["name"]
+                && pod["metadata"]["annotations"][read::MIRROR] == *hash
         })
     };
+    let of = |name: &&String| !static_pods(pods, name).iter().all(is_shown);
     let told = |name: &String| format!("{name}: the API does not show it as its kubelet has it");
     manifests.iter().filter(of).map(told).collect()
 }
@@ -119,6 +124,11 @@ impl Linux {
 
     /// What is wrong with them, each in words; and with how the API shows them.
     pub(super) async fn troubles_of_components(&self, shown: bool) -> Vec<String> {
+        // First: those that answer may be about to be ended.
+        let troubles = self.troubles_of_static_pods(shown).await;
+        if !troubles.is_empty() && self.has(&format!("{MANIFESTS}/kube-apiserver.yaml")) {
+            return troubles;
+        }
         let etcd = async {
             let asked = async { self.own_etcd()?.status().await.map_err(Into::into) };
             let status = asked.await.map_err(|e: SysError| e.message)?;
@@ -138,10 +148,7 @@ impl Linux {
         });
         let (etcd, api, others) = tokio::join!(etcd, api, futures::future::join_all(others));
         let all = [("etcd", etcd), ("kube-apiserver", api)].into_iter().chain(others);
-        let troubles: Vec<String> =
-            all.filter_map(|(name, said)| Some(format!("{name}: {}", said.err()?))).collect();
-        // Those that answer may be about to be ended.
-        if troubles.is_empty() { self.troubles_of_static_pods(shown).await } else { troubles }
+        all.filter_map(|(name, said)| Some(format!("{name}: {}", said.err()?))).collect()
     }
 }
 
@@ -175,7 +182,7 @@ mod tests {
         let pod = |name: &str, hash: &str, state: &str| {
             json!({
                 "metadata": {
-                    "name": format!("{name}-node-a"), "labels": { "component": name },
+                    "name": format!("{name}-node-a"), "namespace": "kube-system", "labels": { "component": name },
                     "annotations": { "kubernetes.io/config.source": "file", "kubernetes.io/config.hash": hash },
                 },
                 "status": { "phase": "Running", "containerStatuses": [{ "state": { state: {} } }] },

@@ -6,7 +6,7 @@ use super::Linux;
 use crate::{
     kube::read,
     names::NodeName,
-    ops::sys::{SysResult, Time},
+    ops::sys::{SysError, SysResult, Time},
 };
 
 const PODS: &str = "/api/v1/namespaces/kube-system/pods";
@@ -14,6 +14,10 @@ const PODS: &str = "/api/v1/namespaces/kube-system/pods";
 const DNS: &str = "k8s-app%3Dkube-dns";
 /// They tolerate it.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// What a node has only for a moment: when it comes, and until its pods' network is up.
+const PASSING: [&str; 3] =
+    ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "node.cilium.io/"];
+const OPENS_MS: u64 = 60_000;
 /// Only until the scheduler has chosen: those that are left answer meanwhile.
 const CHOSEN_MS: u64 = 10_000;
 
@@ -21,17 +25,28 @@ fn since(object: &Value) -> &str {
     object["metadata"]["creationTimestamp"].as_str().unwrap_or_default()
 }
 
-fn takes_pods(node: &Value) -> bool {
+/// Whether it does now, or will as soon as what is new about it is over: a node that has just become Ready
+/// keeps the taints of one that is not for some seconds more.
+fn takes_pods(node: &Value, soon: bool) -> bool {
+    let passes = |key: &str| soon && PASSING.iter().any(|start| key.starts_with(start));
     let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
     read::condition(node, "Ready") == Some("True")
         && node["spec"]["unschedulable"] != true
-        && taints.all(|t| t["key"] == CONTROL_PLANE || t["effect"] == "PreferNoSchedule")
+        && taints.all(|t| {
+            t["key"].as_str().is_some_and(|key| key == CONTROL_PLANE || passes(key))
+                || t["effect"] == "PreferNoSchedule"
+        })
+}
+
+/// One that has ended is shown for as long as nobody takes it away.
+fn lives(pod: &&Value) -> bool {
+    let over = ["Succeeded", "Failed"].iter().any(|phase| pod["status"]["phase"] == *phase);
+    pod["metadata"]["deletionTimestamp"].is_null() && !over
 }
 
 /// The node that has all of them, and the name of one, if another node came only after them.
-fn alone<'a>(pods: &'a Value, nodes: &Value) -> Option<(&'a str, &'a str)> {
-    let live: Vec<&Value> =
-        read::items(pods).filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect();
+fn alone<'a>(pods: &'a Value, nodes: &Value, soon: bool) -> Option<(&'a str, &'a str)> {
+    let live: Vec<&Value> = read::items(pods).filter(lives).collect();
     let first = live.first()?;
     let on = first["spec"]["nodeName"].as_str()?;
     if live.len() < 2 || live.iter().any(|p| p["spec"]["nodeName"] != on) {
@@ -40,7 +55,7 @@ fn alone<'a>(pods: &'a Value, nodes: &Value) -> Option<(&'a str, &'a str)> {
     // To the second, as both are told: who came in the same second had no say either.
     let newest = live.iter().map(|pod| since(pod)).max()?;
     let came_later = |n: &Value| n["metadata"]["name"] != on && since(n) >= newest;
-    let elsewhere = read::items(nodes).any(|n| takes_pods(n) && came_later(n));
+    let elsewhere = read::items(nodes).any(|n| takes_pods(n, soon) && came_later(n));
     elsewhere.then_some((on, first["metadata"]["name"].as_str()?))
 }
 
@@ -54,20 +69,33 @@ impl Linux {
 
     pub(super) async fn node_with_all_dns(&self) -> SysResult<Option<NodeName>> {
         let (pods, nodes) = self.dns_and_nodes().await?;
-        Ok(alone(&pods, &nodes).and_then(|(node, _)| node.parse().ok()))
+        Ok(alone(&pods, &nodes, true).and_then(|(node, _)| node.parse().ok()))
     }
 
     pub(super) async fn dns_anew(&self) -> SysResult<()> {
-        let (pods, nodes) = self.dns_and_nodes().await?;
-        let Some((_, pod)) = alone(&pods, &nodes) else { return Ok(()) };
+        let deadline = self.now_ms() + OPENS_MS;
+        let (pods, nodes) = loop {
+            let (pods, nodes) = self.dns_and_nodes().await?;
+            if alone(&pods, &nodes, true).is_none() {
+                return Ok(());
+            }
+            if alone(&pods, &nodes, false).is_some() {
+                break (pods, nodes);
+            }
+            if self.now_ms() >= deadline {
+                return Err(SysError::passing(
+                    "the other nodes are Ready, and taints keep its pods away from all of them",
+                ));
+            }
+            self.sleep_ms(500).await;
+        };
+        let Some((_, pod)) = alone(&pods, &nodes, false) else { return Ok(()) };
         self.own_api()?.delete(&format!("{PODS}/{pod}")).await?;
         let deadline = self.now_ms() + CHOSEN_MS;
         while self.now_ms() < deadline {
             let (pods, _) = self.dns_and_nodes().await?;
-            let there = |p: &Value| {
-                p["metadata"]["deletionTimestamp"].is_null() && p["metadata"]["name"] != pod
-            };
-            let live: Vec<&Value> = read::items(&pods).filter(|p| there(p)).collect();
+            let others = |p: &&Value| lives(p) && p["metadata"]["name"] != pod;
+            let live: Vec<&Value> = read::items(&pods).filter(others).collect();
             if live.len() >= 2 && live.iter().all(|p| p["spec"]["nodeName"].is_string()) {
                 break;
             }
@@ -97,6 +125,10 @@ mod tests {
         })
     }
 
+    fn alone<'a>(pods: &'a Value, nodes: &Value) -> Option<(&'a str, &'a str)> {
+        super::alone(pods, nodes, false)
+    }
+
     fn list(items: &[Value]) -> Value {
         json!({ "items": items })
     }
@@ -113,10 +145,16 @@ mod tests {
         // It came to the same node again, when there was another one: so it shall be there.
         let again = list(&[pod("y", "a", "01:10"), pod("z", "a", "02:10")]);
         assert_eq!(alone(&again, &later), None);
-        for shut in ["node.kubernetes.io/not-ready", "gpu"] {
+        for (shut, passes) in [("node.kubernetes.io/not-ready", true), ("gpu", false)] {
             let closed = list(&[node("a", "01:00", &[]), node("b", "02:00", &[shut])]);
-            assert_eq!(alone(&both, &closed), None, "{shut}");
+            assert_eq!(super::alone(&both, &closed, false), None, "{shut}");
+            assert_eq!(super::alone(&both, &closed, true).is_some(), passes, "{shut}");
         }
+        let mut ended = pod("v", "b", "01:10");
+        ended["status"] = json!({ "phase": "Failed" });
+        let with_ended = list(&[ended.clone(), pod("x", "a", "01:10"), pod("y", "a", "01:10")]);
+        assert_eq!(alone(&with_ended, &later), Some(("a", "x")));
+        assert_eq!(alone(&list(&[ended, pod("x", "b", "01:10")]), &later), None);
         let single = list(&[pod("x", "a", "01:10")]);
         assert_eq!(alone(&single, &later), None, "whoever wants one only has it");
         assert_eq!(alone(&list(&[]), &later), None);

@@ -17,7 +17,7 @@ use crate::{
     ops::{
         endpoint::Seen,
         sys::{
-            EndpointAt, Files, InitPhase, JoinMaterial, Kernel, Kubeadm, LocalKube, SysError,
+            EndpointAt, Files, InitPhase, JoinMaterial, Kernel, Kubeadm, LocalKube, Net, SysError,
             SysResult, Time,
         },
     },
@@ -31,8 +31,8 @@ const TOKEN_S: u64 = 2 * 3600;
 /// As long as kubeadm's documents give a control plane.
 const API_WAIT_S: u64 = 360;
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
-/// Ten in a second.
-const SIGNED_LOOKS: u32 = 150;
+/// How long it is looked for.
+const SIGNED_MS: u64 = 15_000;
 /// The letters of a bootstrap token.
 const LETTERS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 /// What a kubeadm document holds that nobody may see.
@@ -152,13 +152,20 @@ impl Linux {
     async fn wait_for_signature(&self, config: &str) {
         let asked = value(config, "apiServerEndpoint").zip(value(config, "token"));
         let Some((endpoint, token)) = asked else { return };
-        let Ok(api) = Https::unverified(format!("https://{endpoint}"), None) else { return };
+        let Some((host, port)) = endpoint.rsplit_once(':') else { return };
+        let (Ok(Some(address)), Ok(port)) = (self.resolve(host).await, port.parse::<u16>()) else {
+            return;
+        };
+        let Ok(api) = Https::unverified(address, port, None) else { return };
         let key = format!("jws-kubeconfig-{}", token.split('.').next().unwrap_or_default());
-        for _ in 0..SIGNED_LOOKS {
-            if api.get(CLUSTER_INFO).await.is_ok_and(|info| info["data"][&key].is_string()) {
-                break;
+        let signed = async {
+            while !api.get(CLUSTER_INFO).await.is_ok_and(|info| info["data"][&key].is_string()) {
+                self.sleep_ms(100).await;
             }
-            self.sleep_ms(100).await;
+        };
+        tokio::select! {
+            () = signed => {}
+            () = self.sleep_ms(SIGNED_MS) => {}
         }
     }
 

@@ -119,7 +119,9 @@ fn questions(
         let mut ask = |name: String, right: Option<Ipv4Addr>, trouble: String| {
             all.push(Question { to: *to, name, right, trouble });
         };
-        for (n, node) in nodes.iter().enumerate() {
+        // Itself through its own Service is another matter, of which not every network takes care.
+        let others = nodes.iter().enumerate().filter(|(_, node)| *node != from || nodes.len() == 1);
+        for (n, node) in others {
             let trouble = format!("pods on {from} do not reach a Service with a pod on {node}");
             ask(service_name(n), Some(sign(n)), trouble);
         }
@@ -415,7 +417,7 @@ mod tests {
             assert!(file.contains(line), "{line} in {file}");
         }
         let all = questions(&traffic(), "ns", &[address(4), address(5)], &services);
-        assert_eq!(all.len(), 2 * (2 + 2));
+        assert_eq!(all.len(), 2 * (1 + 2));
         let of = |all: &[Question], name: &str| {
             let across = all.iter().find(|q| q.to == address(5) && q.name == name).unwrap();
             assert_eq!(across.right, Some(Ipv4Addr::new(198, 18, 0, 1)));
