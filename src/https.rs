@@ -205,17 +205,8 @@ impl ServerCertVerifier for Any {
 }
 
 impl Https {
-    /// A component of this very node, whose certificate nobody has signed. Nothing secret is ever
-    /// said to it: it only says whether it is well, or, to who may know, what it runs.
-    pub fn of_this_node(
-        address: std::net::Ipv4Addr,
-        port: u16,
-        client: Option<&Client>,
-    ) -> Answer<Self> {
-        Self::unverified(address, port, client)
-    }
-
-    /// Whoever answers there: nothing secret may be said, and nothing that is heard believed.
+    /// Whoever answers there: a component of this very node, whose certificate nobody has signed, or one
+    /// that is only asked whether to go on. Nothing secret is ever said to it.
     pub fn unverified(
         address: std::net::Ipv4Addr,
         port: u16,

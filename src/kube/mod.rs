@@ -23,6 +23,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use crate::https::Credentials;
 
 pub const SYSTEM: &str = "kube-system";
+/// Where the API has them all.
+pub const SYSTEM_PODS: &str = "/api/v1/namespaces/kube-system/pods";
 
 /// The credentials in a kubeconfig that kubeadm wrote: one user, everything inline.
 pub fn credentials(kubeconfig: &str) -> Option<Credentials> {

@@ -61,8 +61,12 @@ pub fn is_movable(pod: &Value) -> bool {
         .as_array()
         .is_some_and(|owners| owners.iter().any(|o| o["kind"] == "DaemonSet"));
     let mirror = pod["metadata"]["annotations"][MIRROR].is_string();
-    let over = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    !(daemon || mirror || over)
+    !(daemon || mirror || is_over(pod))
+}
+
+/// One that has ended is shown for as long as nobody takes it away.
+pub fn is_over(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
 }
 
 /// Nodes whose names could be the inventory's; the pods are counted into them.

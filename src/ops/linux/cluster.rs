@@ -18,10 +18,9 @@ use crate::{
     },
     facts::{ApiFacts, KubeNode, Member},
     https::{Https, Trouble},
-    kube::{SYSTEM, certificate, delivery::Seen, overlap::Scope, read},
+    kube::{SYSTEM, SYSTEM_PODS, certificate, delivery::Seen, overlap::Scope, read},
     names::NodeName,
     ops::{
-        cluster::{CONTROL_PLANE_TAINT, EXCLUDE_LABEL},
         repository::{Kustomization, Repository},
         scopes::Scopes,
         secrets::{ClusterSecret, SecretFound},
@@ -40,10 +39,6 @@ const PROBE: &str = "slipway-encryption-probe";
 /// How a Secret begins in etcd that was encrypted as `encryption.yaml` says.
 const ENCRYPTED: &[u8] = b"k8s:enc:secretbox:v1:";
 const HOSTS: &str = "/etc/hosts";
-/// How often a write gives way to another that was faster, and how long it waits then.
-const CONFLICTS: u32 = 20;
-const CONFLICT_MS: u64 = 100;
-const REGISTERED_MS: u64 = 60_000;
 /// How often hashes are asked for until all members have compacted alike and agree, and how long between.
 const HASH_TRIES: u32 = 5;
 const HASH_MS: u64 = 300;
@@ -58,7 +53,7 @@ fn silence<T>(answer: Result<T, Trouble>) -> SysResult<Option<T>> {
     }
 }
 
-fn node_path(node: &NodeName) -> String {
+pub(super) fn node_path(node: &NodeName) -> String {
     format!("/api/v1/nodes/{node}")
 }
 
@@ -204,35 +199,6 @@ impl Linux {
         let api = self.own_api()?;
         api.patch(&node_path(node), "merge-patch+json", patch).await?;
         Ok(())
-    }
-
-    /// The node's labels and taints as they are to be, written over exactly what was read.
-    async fn label_node_once(
-        &self,
-        node: &NodeName,
-        schedulable: bool,
-        labels: &BTreeMap<String, String>,
-        annotations: &BTreeMap<String, String>,
-    ) -> Result<(), Trouble> {
-        let api = self.own_api().map_err(|e| Trouble::Other(e.message))?;
-        let found = api.get(&node_path(node)).await?;
-        let mut patch = json!({
-            "metadata": { "labels": labels, "annotations": annotations, "resourceVersion": found["metadata"]["resourceVersion"] },
-            "spec": {},
-        });
-        let control_plane =
-            found["metadata"]["labels"].get("node-role.kubernetes.io/control-plane").is_some();
-        let is_it = |t: &Value| t["key"] == CONTROL_PLANE_TAINT;
-        let mut taints: Vec<Value> =
-            found["spec"]["taints"].as_array().cloned().unwrap_or_default();
-        if schedulable {
-            patch["metadata"]["labels"][EXCLUDE_LABEL] = Value::Null;
-            taints.retain(|t| !is_it(t));
-        } else if control_plane && !taints.iter().any(is_it) {
-            taints.push(json!({ "key": CONTROL_PLANE_TAINT, "effect": "NoSchedule" }));
-        }
-        patch["spec"]["taints"] = taints.into();
-        api.patch(&node_path(node), "merge-patch+json", &patch).await.map(drop)
     }
 
     async fn pods_to_move(&self, api: &Https, node: &NodeName) -> SysResult<Vec<(String, String)>> {
@@ -421,21 +387,7 @@ impl Cluster for Linux {
         labels: &BTreeMap<String, String>,
         annotations: &BTreeMap<String, String>,
     ) -> SysResult<()> {
-        // The kubelet and the controllers of a node that has just come write to it as well.
-        let (mut conflicts, registered_by) = (0, self.now_ms() + REGISTERED_MS);
-        loop {
-            match self.label_node_once(node, schedulable, labels, annotations).await {
-                Err(Trouble::Said { code: 409, .. }) if conflicts < CONFLICTS => {
-                    conflicts += 1;
-                    self.sleep_ms(CONFLICT_MS).await;
-                }
-                // A worker's join ends when its kubelet has its certificate, which then registers the node.
-                Err(trouble) if trouble.is_not_found() && self.now_ms() < registered_by => {
-                    self.sleep_ms(CONFLICT_MS).await;
-                }
-                done => return Ok(done?),
-            }
-        }
+        self.labelled(node, schedulable, labels, annotations).await
     }
 
     async fn delete_node(&self, node: &NodeName) -> SysResult<()> {
@@ -578,8 +530,7 @@ impl Cluster for Linux {
     async fn cluster_trouble(&self, planes: &[Plane]) -> SysResult<Vec<String>> {
         let api = self.own_api()?;
         let probe = self.probe(&api).await?;
-        let pods = format!("/api/v1/namespaces/{SYSTEM}/pods");
-        let (pods, nodes) = (api.get(&pods).await?, api.get("/api/v1/nodes").await?);
+        let (pods, nodes) = (api.get(SYSTEM_PODS).await?, api.get("/api/v1/nodes").await?);
         let looked = planes.iter().map(|plane| self.trouble_with(plane, &pods, &nodes, &probe));
         let mut troubles: Vec<String> = join_all(looked).await.into_iter().flatten().collect();
         let stored = self.own_etcd()?.value(&format!("/registry/secrets/{SYSTEM}/{PROBE}")).await?;

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     https::{Https, Trouble},
-    kube::{self, read},
+    kube::{SYSTEM, SYSTEM_PODS, read},
     ops::sys::SysError,
 };
 
@@ -46,7 +46,7 @@ fn field<T: std::str::FromStr>(config: &str, key: &str) -> Option<T> {
 fn static_pods<'a>(pods: &'a Value, name: &str) -> Vec<&'a Value> {
     let of = |pod: &&Value| {
         pod["metadata"]["annotations"]["kubernetes.io/config.source"] == "file"
-            && pod["metadata"]["namespace"] == kube::SYSTEM
+            && pod["metadata"]["namespace"] == SYSTEM
             && pod["metadata"]["labels"]["component"] == name
     };
     read::items(pods).filter(of).collect()
@@ -92,7 +92,7 @@ impl Linux {
         };
         let client = (of("crt")?, of("key")?);
         let address = address.unwrap_or(Ipv4Addr::LOCALHOST);
-        Https::of_this_node(address, port, Some(&client))?.get("/pods").await
+        Https::unverified(address, port, Some(&client))?.get("/pods").await
     }
 
     /// See [`unstarted`] and [`unshown`].
@@ -104,8 +104,8 @@ impl Linux {
         };
         let mut troubles = unstarted(&manifests, &pods);
         if shown && troubles.is_empty() {
-            let path = "/api/v1/namespaces/kube-system/pods?labelSelector=tier%3Dcontrol-plane";
-            let asked = async { self.own_api()?.get(path).await.map_err(SysError::from) };
+            let path = format!("{SYSTEM_PODS}?labelSelector=tier%3Dcontrol-plane");
+            let asked = async { self.own_api()?.get(&path).await.map_err(SysError::from) };
             troubles = match asked.await {
                 Ok(all) => unshown(&manifests, &pods, &all),
                 Err(error) => vec![format!("kube-apiserver: {}", error.message)],
@@ -119,7 +119,7 @@ impl Linux {
             return Err(Trouble::Other("it has no manifest here".into()));
         };
         let (address, port) = place(&manifest, port);
-        Https::of_this_node(address, port, None)?.is_well("/healthz").await
+        Https::unverified(address, port, None)?.is_well("/healthz").await
     }
 
     /// What is wrong with them, each in words; and with how the API shows them.

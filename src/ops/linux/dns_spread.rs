@@ -4,16 +4,16 @@ use serde_json::Value;
 
 use super::Linux;
 use crate::{
-    kube::read,
+    kube::{SYSTEM_PODS, read},
     names::NodeName,
-    ops::sys::{SysError, SysResult, Time},
+    ops::{
+        cluster::CONTROL_PLANE_TAINT,
+        sys::{SysError, SysResult, Time},
+    },
 };
 
-const PODS: &str = "/api/v1/namespaces/kube-system/pods";
 /// The label that kubeadm gives them, and everybody else looks for.
 const DNS: &str = "k8s-app%3Dkube-dns";
-/// They tolerate it.
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// What a node has only for a moment: when it comes, and until its pods' network is up.
 const PASSING: [&str; 3] =
     ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "node.cilium.io/"];
@@ -25,23 +25,21 @@ fn since(object: &Value) -> &str {
     object["metadata"]["creationTimestamp"].as_str().unwrap_or_default()
 }
 
-/// Whether it does now, or will as soon as what is new about it is over: a node that has just become Ready
-/// keeps the taints of one that is not for some seconds more.
+/// Whether it does now (the DNS tolerates a control plane's taint), or will as soon as what is new about it
+/// is over: a node that has just become Ready keeps the taints of one that is not for some seconds more.
 fn takes_pods(node: &Value, soon: bool) -> bool {
     let passes = |key: &str| soon && PASSING.iter().any(|start| key.starts_with(start));
     let mut taints = node["spec"]["taints"].as_array().into_iter().flatten();
     read::condition(node, "Ready") == Some("True")
         && node["spec"]["unschedulable"] != true
         && taints.all(|t| {
-            t["key"].as_str().is_some_and(|key| key == CONTROL_PLANE || passes(key))
+            t["key"].as_str().is_some_and(|key| key == CONTROL_PLANE_TAINT || passes(key))
                 || t["effect"] == "PreferNoSchedule"
         })
 }
 
-/// One that has ended is shown for as long as nobody takes it away.
 fn lives(pod: &&Value) -> bool {
-    let over = ["Succeeded", "Failed"].iter().any(|phase| pod["status"]["phase"] == *phase);
-    pod["metadata"]["deletionTimestamp"].is_null() && !over
+    pod["metadata"]["deletionTimestamp"].is_null() && !read::is_over(pod)
 }
 
 /// The node that has all of them, and the name of one, if another node came only after them.
@@ -62,7 +60,7 @@ fn alone<'a>(pods: &'a Value, nodes: &Value, soon: bool) -> Option<(&'a str, &'a
 impl Linux {
     async fn dns_and_nodes(&self) -> SysResult<(Value, Value)> {
         let api = self.own_api()?;
-        let path = format!("{PODS}?labelSelector={DNS}");
+        let path = format!("{SYSTEM_PODS}?labelSelector={DNS}");
         let (pods, nodes) = tokio::join!(api.get(&path), api.get("/api/v1/nodes"));
         Ok((pods?, nodes?))
     }
@@ -74,13 +72,13 @@ impl Linux {
 
     pub(super) async fn dns_anew(&self) -> SysResult<()> {
         let deadline = self.now_ms() + OPENS_MS;
-        let (pods, nodes) = loop {
+        let pod = loop {
             let (pods, nodes) = self.dns_and_nodes().await?;
+            if let Some((_, pod)) = alone(&pods, &nodes, false) {
+                break pod.to_string();
+            }
             if alone(&pods, &nodes, true).is_none() {
                 return Ok(());
-            }
-            if alone(&pods, &nodes, false).is_some() {
-                break (pods, nodes);
             }
             if self.now_ms() >= deadline {
                 return Err(SysError::passing(
@@ -89,12 +87,11 @@ impl Linux {
             }
             self.sleep_ms(500).await;
         };
-        let Some((_, pod)) = alone(&pods, &nodes, false) else { return Ok(()) };
-        self.own_api()?.delete(&format!("{PODS}/{pod}")).await?;
+        self.own_api()?.delete(&format!("{SYSTEM_PODS}/{pod}")).await?;
         let deadline = self.now_ms() + CHOSEN_MS;
         while self.now_ms() < deadline {
             let (pods, _) = self.dns_and_nodes().await?;
-            let others = |p: &&Value| lives(p) && p["metadata"]["name"] != pod;
+            let others = |p: &&Value| lives(p) && p["metadata"]["name"] != pod.as_str();
             let live: Vec<&Value> = read::items(&pods).filter(others).collect();
             if live.len() >= 2 && live.iter().all(|p| p["spec"]["nodeName"].is_string()) {
                 break;
@@ -138,7 +135,7 @@ mod tests {
         let both = list(&[pod("x", "a", "01:10"), pod("y", "a", "01:10")]);
         let one = list(&[node("a", "01:00", &[])]);
         assert_eq!(alone(&both, &one), None, "there is nowhere else to go");
-        let later = list(&[node("a", "01:00", &[]), node("b", "02:00", &[CONTROL_PLANE])]);
+        let later = list(&[node("a", "01:00", &[]), node("b", "02:00", &[CONTROL_PLANE_TAINT])]);
         assert_eq!(alone(&both, &later), Some(("a", "x")));
         let moved = list(&[pod("y", "a", "01:10"), pod("z", "b", "02:10")]);
         assert_eq!(alone(&moved, &later), None);

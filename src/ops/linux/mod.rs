@@ -30,6 +30,7 @@ mod kernel;
 mod kube;
 mod kubeadm;
 mod kubelet;
+mod labels;
 mod login;
 mod media;
 mod net;

@@ -46,20 +46,21 @@ fn sign(n: usize) -> Ipv4Addr {
     Ipv4Addr::new(198, 18, n[0], n[1])
 }
 
+/// A zone in which every name has this address.
+fn zone_of(zone: &str, port: u16, address: Ipv4Addr) -> String {
+    format!(
+        "{zone}:{port} {{\n    template IN A {{\n        answer \"{{{{ .Name }}}} 1 IN A {address}\"\n    }}\n}}\n"
+    )
+}
+
 /// What answers.
 fn listening(n: usize) -> String {
-    format!(
-        ".:{PORT} {{\n    template IN A {{\n        answer \"{{{{ .Name }}}} 1 IN A {}\"\n    }}\n}}\n",
-        sign(n)
-    )
+    zone_of(".", PORT, sign(n))
 }
 
 /// What passes on: to each pod by its address, as far as that is known, and through Services.
 fn asking(pods: &[Ipv4Addr], services: &[Ipv4Addr], traffic: &Traffic) -> String {
-    let mut text = format!(
-        "{SELF}:{ASK_PORT} {{\n    template IN A {{\n        answer \"{{{{ .Name }}}} 1 IN A {}\"\n    }}\n}}\n",
-        Ipv4Addr::LOCALHOST
-    );
+    let mut text = zone_of(SELF, ASK_PORT, Ipv4Addr::LOCALHOST);
     let mut zone = |name: &str, to: String| {
         // No probes of its own: only questions that are asked here count.
         let _ = write!(
