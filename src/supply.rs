@@ -66,12 +66,15 @@ pub fn needed(planned: &PlannedOp) -> Vec<Wanted> {
 
 /// Whether an op changes what runs containers.
 pub fn is_the_runtime(planned: &PlannedOp) -> bool {
+    let runs = |artifact: &Artifact| matches!(artifact.name.as_str(), "containerd" | "runc");
+    starts_the_runtime(planned)
+        || (planned.verdict.changes() && matches!(&planned.op, Op::Artifact(a) if runs(a)))
+}
+
+/// Whether it runs what was changed, too, once this op is done.
+pub fn starts_the_runtime(planned: &PlannedOp) -> bool {
     planned.verdict.changes()
-        && match &planned.op {
-            Op::Artifact(artifact) => matches!(artifact.name.as_str(), "containerd" | "runc"),
-            Op::Unit(unit) => unit.name == "containerd.service",
-            _ => false,
-        }
+        && matches!(&planned.op, Op::Unit(unit) if unit.name == "containerd.service")
 }
 
 /// What an op may need, on a node that has nothing of it.

@@ -63,20 +63,51 @@ impl Drop for Ahead {
     }
 }
 
-/// What each node needs, in the order of the plan, and in which phase it needs the first of it.
+/// What one node needs: in which phase the first of it, and all of it.
+#[derive(Default)]
+struct Need {
+    phase: usize,
+    parcels: Vec<Parcel>,
+    /// How many of them the runtime needs, and where the first image is.
+    runtime: usize,
+    image: Option<usize>,
+}
+
+impl Need {
+    /// In the order of the plan, but for one image that comes right behind the runtime: the node unpacks it
+    /// while the rest is on its way.
+    fn ordered(mut self) -> (usize, Vec<Parcel>) {
+        if let Some(image) = self.image.filter(|at| *at > self.runtime) {
+            self.parcels[self.runtime..=image].rotate_right(1);
+        }
+        (self.phase, self.parcels)
+    }
+}
+
 fn needs(plan: &Plan, parcels: &Parcels) -> BTreeMap<NodeName, (usize, Vec<Parcel>)> {
-    let mut needs: BTreeMap<NodeName, (usize, Vec<Parcel>)> = BTreeMap::new();
-    for (n, phase) in plan.phases.iter().enumerate() {
-        for planned in phase.lanes.iter().flat_map(|lane| &lane.ops) {
-            for parcel in supply::needed(planned).iter().filter_map(|w| parcels.get(w)) {
-                let (_, all) = needs.entry(planned.on.clone()).or_insert((n, Vec::new()));
-                if all.iter().all(|known| known.name != parcel.name) {
-                    all.push(parcel.clone());
+    let mut needs: BTreeMap<NodeName, Need> = BTreeMap::new();
+    for (phase, of) in plan.phases.iter().enumerate() {
+        for planned in of.lanes.iter().flat_map(|lane| &lane.ops) {
+            for wanted in supply::needed(planned) {
+                let Some(parcel) = parcels.get(&wanted) else { continue };
+                let first = || Need { phase, ..Need::default() };
+                let need = needs.entry(planned.on.clone()).or_insert_with(first);
+                if need.parcels.iter().any(|known| known.name == parcel.name) {
+                    continue;
                 }
+                if matches!(wanted, Wanted::Image(_)) {
+                    need.image.get_or_insert(need.parcels.len());
+                }
+                need.parcels.push(parcel.clone());
+            }
+            if let Some(need) =
+                needs.get_mut(&planned.on).filter(|_| supply::is_the_runtime(planned))
+            {
+                need.runtime = need.parcels.len();
             }
         }
     }
-    needs
+    needs.into_iter().map(|(node, need)| (node, need.ordered())).collect()
 }
 
 /// What a segment's node has to make ready for it and for what follows on the same node. Not images, as
@@ -181,5 +212,75 @@ impl Ahead {
             task.abort();
             self.loads.values().for_each(|load| load.change(|state| state.over = true));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        events::Pace,
+        ops::{
+            Diff, Op,
+            packages::{Artifact, Images},
+            units::Unit,
+        },
+        plan::{Lane, PlannedOp, PlannedPhase, Verdict},
+    };
+
+    fn changes(op: impl Into<Op>) -> PlannedOp {
+        PlannedOp {
+            on: "node-a".parse().unwrap(),
+            step: "images".parse().unwrap(),
+            op: op.into(),
+            verdict: Verdict::Changes(vec![Diff::say("all of it")]),
+            decision: String::new(),
+        }
+    }
+
+    fn artifact(name: &str) -> PlannedOp {
+        let version = "1.0.0".parse().unwrap();
+        changes(Artifact { name: name.into(), version, links: Vec::new() })
+    }
+
+    /// In which order these are brought.
+    fn brought(ops: Vec<PlannedOp>) -> Vec<String> {
+        let wanted = ops.iter().flat_map(supply::needed);
+        let parcel = |wanted: &Wanted| {
+            let name = match wanted {
+                Wanted::Release(name, _) | Wanted::Image(name) | Wanted::Package(name) => name,
+            };
+            Parcel { name: name.clone(), ..Parcel::default() }
+        };
+        let parcels: Parcels = wanted.map(|w| (w.clone(), parcel(&w))).collect();
+        let lanes = vec![Lane { node: "node-a".parse().unwrap(), ops }];
+        let phase = PlannedPhase { name: "all".parse().unwrap(), pace: Pace::Parallel, lanes };
+        let plan = Plan {
+            verb: "bootstrap".into(),
+            cluster: "home".parse().unwrap(),
+            simulated: true,
+            phases: vec![phase],
+            refusals: Vec::new(),
+            notes: Vec::new(),
+            hash: String::new(),
+        };
+        let (_, parcels) = needs(&plan, &parcels).into_values().next().unwrap();
+        parcels.into_iter().map(|parcel| parcel.name).collect()
+    }
+
+    #[test]
+    fn one_image_comes_right_behind_the_runtime() {
+        let runs =
+            changes(Unit { name: "containerd.service".into(), running: true, config: Vec::new() });
+        let images = || changes(Images { images: ["etcd", "pause"].map(String::from).into() });
+        let runtime = vec![artifact("containerd"), artifact("crictl"), runs];
+        let ops = [runtime, vec![artifact("kubeadm"), artifact("kubelet"), images()]].concat();
+        assert_eq!(brought(ops), ["containerd", "crictl", "etcd", "kubeadm", "kubelet", "pause"]);
+        // Where the runtime is there, it is first of all.
+        assert_eq!(brought(vec![artifact("kubeadm"), images()]), ["etcd", "kubeadm", "pause"]);
+        assert_eq!(
+            brought(vec![artifact("containerd"), images()]),
+            ["containerd", "etcd", "pause"]
+        );
     }
 }

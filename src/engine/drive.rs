@@ -208,7 +208,8 @@ fn brought(node: &NodeName, parcel: &Parcel) -> Event {
 fn outline(plan: &Plan, parallel: usize) -> Outline {
     let op = |op: &PlannedOp| OpOutline {
         on: op.on.clone(),
-        ends_request: matches!(op.op, Op::Snapshot(_)),
+        // Images are unpacked from when the runtime is there: they are told of by what comes after it.
+        ends_request: matches!(op.op, Op::Snapshot(_)) || supply::starts_the_runtime(op),
     };
     let phases = plan.phases.iter().map(|phase| PhaseOutline {
         name: phase.name.clone(),

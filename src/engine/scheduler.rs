@@ -35,7 +35,8 @@ pub struct LaneOutline {
 pub struct OpOutline {
     /// The node that it runs on.
     pub on: NodeName,
-    /// What it made has to be safe here before anything follows: its request ends with it.
+    /// Its request ends with it: what it made has to be safe here before anything follows, or what follows
+    /// needs files that are still on their way.
     pub ends_request: bool,
 }
 
