@@ -229,7 +229,7 @@ impl Host {
     async fn tell(&mut self, op: &Op) -> Vec<String> {
         let machine_id = self.session.welcome.machine_id.clone();
         let mut lines = Vec::new();
-        let ask = ToAgent::Observe { ops: vec![op.clone()] };
+        let ask = ToAgent::Observe { ops: vec![op.clone()], later: Vec::new() };
         if let Ok(FromAgent::Observed(found)) = self.session.ask(&ask).await {
             for found in found {
                 lines.push(match found {

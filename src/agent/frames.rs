@@ -40,6 +40,8 @@ pub enum ToAgent {
     },
     Observe {
         ops: Vec<Op>,
+        /// Checks that come later in the same run, and may begin.
+        later: Vec<Op>,
     },
     /// Runs one op that needs no lease and leaves nothing behind. Answered by `Served`.
     Serve {
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn secrets_travel_in_frames() {
         let op = Op::from(PlaceEncryption { config: Some(Sealed::new("key")) });
-        let sent = ToAgent::Observe { ops: vec![op.clone()] };
+        let sent = ToAgent::Observe { ops: vec![op.clone()], later: Vec::new() };
         let bytes = encode(&sent).unwrap();
         let back: ToAgent = decode(&BytesMut::from(bytes.as_ref())).unwrap();
         assert_eq!(back, sent);

@@ -83,7 +83,8 @@ impl Agent {
                 };
                 send(wire, &answer).await
             }
-            ToAgent::Observe { ops } => {
+            ToAgent::Observe { ops, later } => {
+                later.iter().for_each(|op| op.action().begin(&*self.sys));
                 let found = self.observe(ops).await;
                 send(wire, &FromAgent::Observed(found)).await
             }

@@ -197,7 +197,11 @@ pub async fn observe(
         let Some(session) = sessions.get(&node) else { return Ok((node, Vec::new())) };
         // Checks wait for things, and what serves is made when it is needed: neither is asked now.
         let asked: Vec<Op> = ops.iter().filter(|op| is_asked(op)).cloned().collect();
-        let found = match session.lock().await.ask(&ToAgent::Observe { ops: asked }).await? {
+        let mut session = session.lock().await;
+        // Where it is only looked, nothing comes later.
+        let comes = |op: &&Op| session.generation > 0 && op.nature().check;
+        let later = ops.iter().filter(comes).cloned().collect();
+        let found = match session.ask(&ToAgent::Observe { ops: asked, later }).await? {
             FromAgent::Observed(found) => found,
             _ => return Err(Failure::new("observe", "the agent answered something else").on(&node)),
         };

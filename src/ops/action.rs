@@ -201,6 +201,9 @@ pub trait Action: Send + Sync {
     /// Reads only. For a check: `Holds`, or an error that says what does not.
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed>;
 
+    /// Called while a plan is made that is going to be run: a check that waits may begin to. Changes nothing.
+    fn begin(&self, _sys: &dyn Sys) {}
+
     /// What it made, told again after a cut: for an op that holds, and whose output is no secret.
     async fn recall(&self, _sys: &dyn Sys) -> OpResult<Option<Output>> {
         Ok(None)

@@ -279,6 +279,10 @@ impl Action for AddressFree {
         Nature::CHECK
     }
 
+    fn begin(&self, sys: &dyn Sys) {
+        sys.ask_who_has(self.address);
+    }
+
     async fn observe(&self, sys: &dyn Sys) -> OpResult<Observed> {
         match sys.who_has(self.address).await? {
             Some(mac) if !self.ours.contains(&mac) => {

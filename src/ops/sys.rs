@@ -327,6 +327,8 @@ pub trait Net: Send + Sync {
     async fn disarm_undo(&self) -> SysResult<()>;
     /// Sends what proves a path: loss, latency, packet size and, if asked for, throughput.
     async fn prove(&self, to: Ipv4Addr, mtu: u16, throughput: bool) -> SysResult<Proof>;
+    /// Puts the question of `who_has`, for whoever asks soon.
+    fn ask_who_has(&self, _: Ipv4Addr) {}
     /// Who answers for an address on the LAN, by MAC.
     async fn who_has(&self, address: Ipv4Addr) -> SysResult<Option<crate::names::Mac>>;
     async fn resolve(&self, host: &str) -> SysResult<Option<Ipv4Addr>>;

@@ -33,6 +33,7 @@ mod kubelet;
 mod labels;
 mod login;
 mod media;
+mod neighbour;
 mod net;
 mod network;
 mod packages;
@@ -74,6 +75,7 @@ impl Watch for Linux {
 pub struct Linux {
     root: PathBuf,
     early: early::Early,
+    questions: neighbour::Questions,
 }
 
 impl Linux {
@@ -83,7 +85,11 @@ impl Linux {
 
     /// For tests: paths are below `root`. Commands are the machine's own all the same.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), early: early::Early::default() }
+        Self {
+            root: root.into(),
+            early: early::Early::default(),
+            questions: neighbour::Questions::default(),
+        }
     }
 
     /// Where an absolute path of the node lies.

@@ -11,27 +11,6 @@ use crate::{
     ops::sys::{Net, Proof, SysError, SysResult},
 };
 
-/// The discard service: nobody listens there, but the question has to be asked by ARP first.
-const DISCARD: u16 = 9;
-const ARP_STEP_MS: u64 = 50;
-/// How often the question is put, and how long each time an answer may take: on a LAN it takes a few
-/// milliseconds, and the kernel's own three questions come a second apart.
-const ARP_TRIES: u32 = 2;
-const ARP_TRY_MS: u64 = 250;
-
-impl Linux {
-    /// What the kernel knows of a neighbour, and the port of an entry that may be forgotten: one that
-    /// nobody has set by hand.
-    async fn neighbour(
-        &self,
-        address: Ipv4Addr,
-    ) -> SysResult<(ports::Neighbourhood, Option<String>)> {
-        let show = Command::new("ip").args(["-j", "neigh", "show"]).arg(address.to_string());
-        let told = show.done().await?.stdout;
-        Ok((ports::neighbour(&told, address), ports::forgettable(&told, address)))
-    }
-}
-
 #[async_trait]
 impl Net for Linux {
     async fn links(&self) -> SysResult<Vec<Link>> {
@@ -104,33 +83,12 @@ impl Net for Linux {
         })
     }
 
+    fn ask_who_has(&self, address: Ipv4Addr) {
+        self.put_question(address);
+    }
+
     async fn who_has(&self, address: Ipv4Addr) -> SysResult<Option<Mac>> {
-        let failed = |e: std::io::Error| SysError::other(format!("ask who has {address}: {e}"));
-        let own = Command::new("ip").args(["-j", "-d", "addr"]).done().await?;
-        let own = ports::links(&own.stdout).map_err(SysError::other)?;
-        if let Some(link) = own.iter().find(|l| l.has(address)) {
-            return Ok(Some(link.mac));
-        }
-        let socket = tokio::net::UdpSocket::bind("0.0.0.0:0").await.map_err(failed)?;
-        for _ in 0..ARP_TRIES {
-            // A neighbour that was known before would be asked again only after some seconds, and one
-            // that does not answer, after a second: without an entry the kernel asks at once.
-            if let (_, Some(port)) = self.neighbour(address).await? {
-                let forget = Command::new("ip").args(["neigh", "del"]).arg(address.to_string());
-                forget.args(["dev", &port]).run().await?;
-            }
-            // Where there is no route there is no neighbour either.
-            if socket.send_to(&[0], (address, DISCARD)).await.is_err() {
-                return Ok(None);
-            }
-            for _ in 0..ARP_TRY_MS / ARP_STEP_MS {
-                tokio::time::sleep(std::time::Duration::from_millis(ARP_STEP_MS)).await;
-                if let (ports::Neighbourhood::Answers(mac), _) = self.neighbour(address).await? {
-                    return Ok(Some(mac));
-                }
-            }
-        }
-        Ok(None)
+        self.answer(address).await
     }
 
     async fn resolve(&self, host: &str) -> SysResult<Option<Ipv4Addr>> {
