@@ -34,8 +34,7 @@ const PORT: u16 = 5300;
 const ASK_PORT: u16 = 5301;
 /// How long is looked for what is wrong, once something is.
 const TELL_MS: u64 = 30_000;
-/// Answers come in milliseconds or not at all: a question that was put before the Services' rules were there
-/// stays on its wrong way, and another one, put anew, does not.
+/// Answers come in milliseconds, or when the Services' rules are there.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What this one says of itself.
 const SELF: &str = "here.verify";
