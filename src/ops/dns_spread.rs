@@ -10,9 +10,13 @@ use super::{
     action::{Action, Diff, Nature, Observed, OpResult, Output},
     sys::Sys,
 };
+use crate::names::NodeName;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DnsSpread {}
+pub struct DnsSpread {
+    /// Who is in the cluster when it is this one's turn: some of them come in the same run.
+    pub nodes: Vec<NodeName>,
+}
 
 #[async_trait]
 impl Action for DnsSpread {
@@ -30,7 +34,7 @@ impl Action for DnsSpread {
             let text = "start one of its pods anew, once there is another node";
             return Ok(Observed::Differs(vec![Diff::say(text)]));
         }
-        Ok(match sys.dns_alone_on().await? {
+        Ok(match sys.dns_alone_on(&self.nodes).await? {
             None => Observed::Holds,
             Some(node) => {
                 let text = format!(

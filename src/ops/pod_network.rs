@@ -23,8 +23,9 @@ pub trait PodNetwork: Send + Sync {
     async fn install_cilium(&self, cilium: &Cilium, values: &FileAt) -> SysResult<()>;
     /// Which pods do not reach which, in words, asked by pods that are made for it and go again.
     async fn pods_unreached(&self, traffic: &Traffic) -> SysResult<Vec<String>>;
-    /// The node that has all pods of the cluster's DNS, if they are from when there was no other.
-    async fn dns_alone_on(&self) -> SysResult<Option<NodeName>>;
+    /// The node that has all pods of the cluster's DNS, if they are from when there was no other: with one
+    /// of these that is not there yet, there will be.
+    async fn dns_alone_on(&self, coming: &[NodeName]) -> SysResult<Option<NodeName>>;
     /// Starts one of those anew, where the scheduler has a choice by now.
     async fn spread_dns(&self) -> SysResult<()>;
 }

@@ -55,14 +55,14 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
 }
 
 fn checks(on: &NodeName, nodes: Vec<NodeName>, planes: Vec<Plane>) -> Vec<Draft> {
-    let several = nodes.len() > 1;
-    let mut drafts = vec![Draft::new(on, NodesReady { nodes, kubelet: None, wait_s: 180 })];
-    if several {
-        drafts.push(Draft::new(on, DnsSpread {}));
-    }
-    drafts.extend([
+    let mut drafts = vec![
+        Draft::new(on, NodesReady { nodes: nodes.clone(), kubelet: None, wait_s: 180 }),
         Draft::new(on, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
         Draft::new(on, ClusterWhole { planes, wait_s: 120 }),
-    ]);
+    ];
+    // Last: its new pod and what a node that has just come still starts would wait for each other.
+    if nodes.len() > 1 {
+        drafts.push(Draft::new(on, DnsSpread { nodes }));
+    }
     drafts
 }

@@ -52,7 +52,7 @@ impl PodNetwork for FakeSys {
             .await)
     }
 
-    async fn dns_alone_on(&self) -> SysResult<Option<NodeName>> {
+    async fn dns_alone_on(&self, coming: &[NodeName]) -> SysResult<Option<NodeName>> {
         let now_ms = self.cell.now_ms();
         Ok(self
             .look(|m, world| {
@@ -61,7 +61,8 @@ impl PodNetwork for FakeSys {
                 let others =
                     cluster.nodes.iter().filter(|(name, x)| **name != alone && !x.cordoned);
                 let mut up = others.filter_map(|(name, _)| world.machines.get(name));
-                up.any(|m| m.runs_pods(now_ms)).then_some(alone)
+                let there = coming.iter().all(|name| cluster.nodes.contains_key(name));
+                (!there || up.any(|m| m.runs_pods(now_ms))).then_some(alone)
             })
             .await)
     }

@@ -44,6 +44,16 @@ fn lives(pod: &&Value) -> bool {
 
 /// The node that has all of them, and the name of one, if another node came only after them.
 fn alone<'a>(pods: &'a Value, nodes: &Value, soon: bool) -> Option<(&'a str, &'a str)> {
+    alone_beside(pods, nodes, soon, &[])
+}
+
+/// The same, or if one of these will.
+fn alone_beside<'a>(
+    pods: &'a Value,
+    nodes: &Value,
+    soon: bool,
+    coming: &[NodeName],
+) -> Option<(&'a str, &'a str)> {
     let live: Vec<&Value> = read::items(pods).filter(lives).collect();
     let first = live.first()?;
     let on = first["spec"]["nodeName"].as_str()?;
@@ -54,7 +64,9 @@ fn alone<'a>(pods: &'a Value, nodes: &Value, soon: bool) -> Option<(&'a str, &'a
     let newest = live.iter().map(|pod| since(pod)).max()?;
     let came_later = |n: &Value| n["metadata"]["name"] != on && since(n) >= newest;
     let elsewhere = read::items(nodes).any(|n| takes_pods(n, soon) && came_later(n));
-    elsewhere.then_some((on, first["metadata"]["name"].as_str()?))
+    let is_there =
+        |name: &NodeName| read::items(nodes).any(|n| n["metadata"]["name"] == name.as_str());
+    (elsewhere || !coming.iter().all(is_there)).then_some((on, first["metadata"]["name"].as_str()?))
 }
 
 impl Linux {
@@ -65,9 +77,12 @@ impl Linux {
         Ok((pods?, nodes?))
     }
 
-    pub(super) async fn node_with_all_dns(&self) -> SysResult<Option<NodeName>> {
+    pub(super) async fn node_with_all_dns(
+        &self,
+        coming: &[NodeName],
+    ) -> SysResult<Option<NodeName>> {
         let (pods, nodes) = self.dns_and_nodes().await?;
-        Ok(alone(&pods, &nodes, true).and_then(|(node, _)| node.parse().ok()))
+        Ok(alone_beside(&pods, &nodes, true, coming).and_then(|(node, _)| node.parse().ok()))
     }
 
     pub(super) async fn dns_anew(&self) -> SysResult<()> {
@@ -137,6 +152,9 @@ mod tests {
         assert_eq!(alone(&both, &one), None, "there is nowhere else to go");
         let later = list(&[node("a", "01:00", &[]), node("b", "02:00", &[CONTROL_PLANE_TAINT])]);
         assert_eq!(alone(&both, &later), Some(("a", "x")));
+        let coming = ["a", "b"].map(|n| n.parse().unwrap());
+        assert_eq!(alone_beside(&both, &one, true, &coming), Some(("a", "x")), "there will be");
+        assert_eq!(alone_beside(&both, &one, true, &coming[..1]), None);
         let moved = list(&[pod("y", "a", "01:10"), pod("z", "b", "02:10")]);
         assert_eq!(alone(&moved, &later), None);
         // It came to the same node again, when there was another one: so it shall be there.

@@ -44,8 +44,8 @@ impl PodNetwork for Linux {
         self.unreached(traffic).await
     }
 
-    async fn dns_alone_on(&self) -> SysResult<Option<NodeName>> {
-        self.node_with_all_dns().await
+    async fn dns_alone_on(&self, coming: &[NodeName]) -> SysResult<Option<NodeName>> {
+        self.node_with_all_dns(coming).await
     }
 
     async fn spread_dns(&self) -> SysResult<()> {
