@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{
     Linux,
     command::Command,
-    files::{blocking, failed},
+    files::{blocking, failed, flush_tree},
 };
 use crate::{
     names::{Version, image_file},
@@ -113,7 +113,7 @@ impl Linux {
         }
         self.write(&format!("{part}/{COMPLETE}"), b"", 0o644).await?;
         // Everything in it has to be on the disk before its name says that it is whole.
-        Command::new("sync").arg("-f").arg(to.to_string_lossy()).done().await.map(drop)
+        blocking(move || flush_tree(&to).map_err(|e| failed("sync", &to, &e))).await
     }
 
     /// Everything but that its archive goes.

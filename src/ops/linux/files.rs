@@ -141,6 +141,18 @@ pub async fn blocking<T: Send + 'static>(
     }
 }
 
+/// All below is on the disk. Not by a sync of the filesystem: that would wait for what others write, too.
+pub fn flush_tree(at: &Path) -> io::Result<()> {
+    let meta = fs::symlink_metadata(at)?;
+    if meta.is_dir() {
+        for entry in fs::read_dir(at)? {
+            flush_tree(&entry?.path())?;
+        }
+    }
+    // A link is its directory's.
+    if meta.is_dir() || meta.is_file() { File::open(at)?.sync_all() } else { Ok(()) }
+}
+
 #[async_trait]
 impl Files for Linux {
     async fn read(&self, path: &str) -> SysResult<Option<FileState>> {
