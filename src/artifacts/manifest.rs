@@ -133,7 +133,7 @@ pub fn index_of(image: &ImageName, manifest: &Manifest, digest: &str, size: usiz
             "digest": digest,
             "size": size,
             "annotations": {
-                "io.containerd.image.name": image.to_string(),
+                "io.containerd.image.name": image.in_runtime(),
                 "org.opencontainers.image.ref.name": image.tag,
             },
         }],

@@ -123,7 +123,7 @@ impl Fetcher {
         image: ImageName,
         registry: &Registry<'_>,
     ) -> Result<Chosen, Failure> {
-        let url = registry.manifest(&image.tag);
+        let url = registry.manifest(image.asked());
         let (bytes, sha256) = self.manifest(what, registry, &url).await?;
         let document =
             read(&bytes).map_err(|why| refused(what, format!("{url} {why}")).hint(LOOK))?;
@@ -150,6 +150,9 @@ impl Fetcher {
                 }
             }
         };
+        if let Some(named) = chosen.image.digest.as_deref().filter(|named| *named != top) {
+            return Err(other_digest(what, &url, named, top.trim_start_matches("sha256:")));
+        }
         let ours = format!("sha256:{}", chosen.sha256);
         match self.pins.of(&chosen.image.to_string()) {
             Some(pin) if pin != top && pin != ours => Err(refused(

@@ -265,6 +265,29 @@ async fn a_pinned_image_is_that_one_and_no_other() {
 }
 
 #[tokio::test]
+async fn one_that_is_named_by_its_digest_is_that_one_whatever_the_tag_says() {
+    let indexed = || Image::new().indexed("linux/amd64");
+    let Does::Gives(index) = indexed().does.last().unwrap().1.clone() else { panic!() };
+    let named = format!("{IMAGE}@{}", digest(&index));
+    // What the registry gives for that digest, now that the tag is something else.
+    let fetched = async |gives: &[u8]| {
+        let moved = indexed().with("v1.14.2", Does::Gives(b"{}".to_vec()));
+        let server = moved.with(&digest(&index), Does::Gives(gives.to_vec())).server().await;
+        let dir = tempfile::tempdir().unwrap();
+        fetcher(dir.path(), &server).fetch_image(&named, &|_| ()).await?;
+        let release = Store::at(dir.path()).find_image(&named).unwrap();
+        let index = unpacked(&release.file).remove("index.json").unwrap();
+        let index: Value = serde_json::from_slice(&index).unwrap();
+        Ok::<_, Failure>(index["manifests"][0]["annotations"]["io.containerd.image.name"].clone())
+    };
+    let (repository, _) = IMAGE.rsplit_once(':').unwrap();
+    let name = fetched(&index).await.unwrap();
+    assert_eq!(name, format!("{repository}@{}", digest(&index)));
+    let other = fetched(&indexed().manifest).await.unwrap_err();
+    assert!(other.causes.join(" ").contains("gives something else"), "{other:?}");
+}
+
+#[tokio::test]
 async fn two_runs_do_not_fetch_into_one_another() {
     let dir = tempfile::tempdir().unwrap();
     let server = Image::new().server().await;

@@ -79,6 +79,10 @@ pub struct Artifacts {
     /// answer, below `MIRROR/REGISTRY/v2/NAME/`, which may be plain files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<String>,
+    /// More images that every node gets ahead, as pods name them, such as Cilium's on machines without
+    /// internet: `"quay.io/cilium/cilium:v1.20.2@sha256:..."`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     /// Images that have to be exactly these: `"registry.k8s.io/pause:3.10.2" = "sha256:..."`, as the
     /// registry shows it for the tag; and release files, as `"gateway-api:1.6.1"`. Another one is
     /// refused.
@@ -88,7 +92,13 @@ pub struct Artifacts {
 
 impl Default for Artifacts {
     fn default() -> Self {
-        Self { dir: None, download: true, mirror: None, digests: BTreeMap::new() }
+        Self {
+            dir: None,
+            download: true,
+            mirror: None,
+            images: Vec::new(),
+            digests: BTreeMap::new(),
+        }
     }
 }
 

@@ -39,7 +39,7 @@ tables! {
     Endpoint { host, port = defaults::api_port(), kind, vip = None, vrid = None }
     Backup { recipients = Vec::new(), keep = backup::keep(), keep_days = backup::keep_days() }
     Kubeadm { patches = BTreeMap::new() }
-    Artifacts { dir = None, download = defaults::yes(), mirror = None, digests = BTreeMap::new() }
+    Artifacts { dir = None, download = defaults::yes(), mirror = None, images = Vec::new(), digests = BTreeMap::new() }
     Ssh { user = None, port = None, config = None }
     Networks { lan, ceph = None, confirm_s = defaults::confirm_s() }
     Lan {

@@ -5,17 +5,35 @@ use std::{fmt, str::FromStr};
 use super::BadName;
 
 /// `registry.k8s.io/coredns/coredns:v1.14.2`: always with its registry and its tag, for what is
-/// guessed at here would be guessed differently by the runtime.
+/// guessed at here would be guessed differently by the runtime. With `@sha256:...` behind it, it is this one
+/// and no other, whatever the tag says by now.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageName {
     pub registry: String,
     pub repository: String,
     pub tag: String,
+    pub digest: Option<String>,
+}
+
+impl ImageName {
+    /// By what a registry is asked for it.
+    pub fn asked(&self) -> &str {
+        self.digest.as_deref().unwrap_or(&self.tag)
+    }
+
+    /// What the runtime calls it: of one that has both, it keeps the digest.
+    pub fn in_runtime(&self) -> String {
+        match &self.digest {
+            Some(digest) => format!("{}/{}@{digest}", self.registry, self.repository),
+            None => self.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)
+        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)?;
+        self.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
     }
 }
 
@@ -24,7 +42,11 @@ impl FromStr for ImageName {
 
     fn from_str(text: &str) -> Result<Self, BadName> {
         let bad = |why: &str| BadName(format!("{why}; an image is `registry/name:tag`"));
-        let (registry, rest) = text.split_once('/').ok_or_else(|| bad("names no registry"))?;
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (text, None),
+        };
+        let (registry, rest) = name.split_once('/').ok_or_else(|| bad("names no registry"))?;
         let (repository, tag) = rest.split_once(':').ok_or_else(|| bad("names no tag"))?;
         let host = registry.split_once(':').map_or(registry, |(host, _)| host);
         let is_host = host == "localhost" || host.contains('.') || registry.contains(':');
@@ -41,17 +63,26 @@ impl FromStr for ImageName {
         if tag.len() > 128 || !of(tag, "._-") {
             return Err(bad("has a tag that none can have"));
         }
-        Ok(Self { registry: registry.into(), repository: repository.into(), tag: tag.into() })
+        if digest.is_some_and(|digest| sha256_of_digest(digest).is_none()) {
+            return Err(bad("has a digest that is not `sha256:` and 64 hexadecimal digits"));
+        }
+        Ok(Self {
+            registry: registry.into(),
+            repository: repository.into(),
+            tag: tag.into(),
+            digest: digest.map(str::to_string),
+        })
     }
 }
 
 /// What the archive of an image is called, here and on nodes: safe as a file's name and in a shell.
-/// No two images share one: an underscore of the name's own is doubled.
+/// No two images share one: an underscore of the name's own is doubled, and no part of a name begins with a dot.
 pub fn image_file(image: &str) -> String {
     let mut file = String::from("image-");
     for c in image.chars() {
         match c {
             '_' => file.push_str("__"),
+            '@' => file.push_str("_."),
             '.' | '-' => file.push(c),
             c if c.is_ascii_alphanumeric() => file.push(c),
             _ => file.push('_'),
@@ -79,6 +110,12 @@ mod tests {
         assert_eq!(image.to_string(), "registry.k8s.io/coredns/coredns:v1.14.2");
         let local: ImageName = "127.0.0.1:5000/pause:3.10".parse().unwrap();
         assert_eq!((local.registry.as_str(), local.tag.as_str()), ("127.0.0.1:5000", "3.10"));
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let both = format!("quay.io/cilium/cilium:v1.20.2@{digest}");
+        let pinned: ImageName = both.parse().unwrap();
+        assert_eq!((pinned.to_string(), pinned.asked()), (both, digest.as_str()));
+        assert_eq!(pinned.in_runtime(), format!("quay.io/cilium/cilium@{digest}"));
+        assert_eq!((image.asked(), image.in_runtime()), ("v1.14.2", image.to_string()));
         for wrong in [
             "pause",
             "pause:3.10",
@@ -102,6 +139,7 @@ mod tests {
         let file = image_file("registry.k8s.io/coredns/coredns:v1.14.2");
         assert_eq!(file, "image-registry.k8s.io_coredns_coredns_v1.14.2.oci.tar");
         assert_ne!(image_file("r.io/a/b_c:d"), image_file("r.io/a/b/c:d"));
+        assert_ne!(image_file("r.io/a:b@sha256:d"), image_file("r.io/a/b/sha256:d"));
         assert_eq!(image_file("r.io/$(x) y:z"), "image-r.io___x__y_z.oci.tar");
     }
 }

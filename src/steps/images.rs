@@ -1,5 +1,6 @@
 //! images: on every node before anything asks for them, so that nothing waits for a download while
-//! a node is away, and kubeadm's health checks do not time out over one.
+//! a node is away, and kubeadm's health checks do not time out over one. And those that the inventory names
+//! besides: what its pods run, for machines without internet.
 
 use crate::{
     inventory::{CniKind, EndpointKind, Node},
@@ -30,6 +31,8 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     }
     images.push(coredns(scene));
     images.push(format!("{REGISTRY}/pause:{}", row.pause));
+    let more = scene.inventory.artifacts.images.iter().filter(|more| !images.contains(more));
+    images.extend(more.cloned().collect::<Vec<_>>());
     Ok(vec![Draft::new(&node.name, Images { images })])
 }
 

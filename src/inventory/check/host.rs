@@ -35,6 +35,17 @@ fn artifacts(inventory: &Inventory, f: &mut Findings<'_>) {
             );
         }
     }
+    for (n, image) in inventory.artifacts.images.iter().enumerate() {
+        let path = format!("artifacts.images.{n}");
+        if let Err(why) = image.parse::<ImageName>() {
+            f.add(
+                Finding::error(&path, format!("`{image}` {why}"))
+                    .hint("for example: `\"quay.io/cilium/cilium:v1.20.2\"`, with the `@sha256:...` of the pods that use it"),
+            );
+        } else if inventory.artifacts.images[..n].contains(image) {
+            f.add(Finding::error(&path, format!("`{image}` is named twice")));
+        }
+    }
     for (image, digest) in &inventory.artifacts.digests {
         let path = format!("artifacts.digests.{image}");
         if let Err(why) = image.parse::<ImageName>()

@@ -10,7 +10,7 @@ use super::{
     files::{blocking, failed, flush_tree},
 };
 use crate::{
-    names::{Version, image_file},
+    names::{ImageName, Version, image_file},
     ops::{
         packages::{COMPLETE, INCOMING, Wanted, complete, incoming, release_dir},
         sys::{Artifacts, Files, SysError, SysErrorKind, SysResult},
@@ -125,7 +125,7 @@ impl Linux {
         if is_ready(image).await {
             // An earlier import was cut off before its end. What it unpacked may be files without
             // their bytes, if the power went too: it is taken out, and unpacked anew.
-            ctr(&["images", "rm", "--sync", image]).done().await.map_err(passing)?;
+            ctr(&["images", "rm", "--sync", &in_runtime(image)]).done().await.map_err(passing)?;
         }
         ctr(&["images", "import", &from.to_string_lossy()]).done().await.map_err(passing)?;
         if !is_ready(image).await {
@@ -165,11 +165,17 @@ fn ctr(args: &[&str]) -> Command {
     Command::new("ctr").args(["-n", "k8s.io"]).args(args.iter().copied())
 }
 
+/// What it goes by in the runtime.
+fn in_runtime(image: &str) -> String {
+    image.parse::<ImageName>().map_or_else(|_| image.to_string(), |name| name.in_runtime())
+}
+
 /// Whole and unpacked. A runtime that is not there, or does not answer, has no images: whoever wants
 /// to import one will hear why.
 async fn is_ready(image: &str) -> bool {
+    let image = in_runtime(image);
     let check = ctr(&["images", "check", "-q", &format!("name==\"{image}\"")]).run().await;
-    check.is_ok_and(|checked| checked.stdout.lines().any(|line| line.trim() == image))
+    check.is_ok_and(|checked| checked.stdout.lines().any(|line| line.trim() == image.as_str()))
 }
 
 /// A runtime that is only just being started, or restarted, answers in a moment.

@@ -213,7 +213,7 @@ fn late(waiting: &[(String, Vec<String>)], after_s: u64) -> SysError {
     }
     let pulls = waiting.iter().flat_map(|(_, pods)| pods).any(|pod| cannot_pull(pod));
     let hint = if pulls {
-        "the node has to reach the registry, or a mirror of it in /etc/containerd/certs.d; the same command goes on waiting"
+        "the node has to reach the registry, or a mirror of it in /etc/containerd/certs.d, or `[artifacts] images` has to name the image, so that it is brought; the same command goes on"
     } else {
         "mend what the pods wait for (`kubectl -n kube-system describe pods`); the same command goes on waiting"
     };
