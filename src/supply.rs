@@ -372,6 +372,10 @@ mod tests {
         let homelab = include_str!("../inventory/homelab.toml");
         let kube_vip = homelab.replace("\"keepalived\"", "\"kube-vip\"").replace(", vrid = 51", "");
         assert!(of(&kube_vip).iter().any(|f| f.starts_with("ghcr.io/kube-vip/kube-vip:")));
+        // What its pods run besides is in bundles too.
+        let more = "quay.io/cilium/operator-generic:v1.20.1";
+        let named = format!("{homelab}\n[artifacts]\nimages = [\"{more}\"]\n");
+        assert!(of(&named).contains(&more.to_string()));
         // Every image has a name that can be fetched.
         for name in of(&kube_vip).iter().chain(&found).filter(|name| name.contains('/')) {
             name.parse::<crate::names::ImageName>().unwrap();
