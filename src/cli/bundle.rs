@@ -16,6 +16,7 @@ use crate::{
         bundle::{self, Contents, Ingredient, Inputs, Listed, Made},
         pacman,
     },
+    inventory::CniKind,
     supply,
     ui::Mode,
 };
@@ -69,6 +70,13 @@ fn create(
         true => Default::default(),
         false => supply::of_inventory(inventory),
     };
+    let more = &inventory.artifacts.images;
+    if !only_packages
+        && inventory.cni.kind == CniKind::Cilium
+        && !more.iter().any(|image| image.contains("/cilium/"))
+    {
+        say("without the images of Cilium's pods: nodes fetch those themselves, unless `[artifacts] images` names them".into());
+    }
     let releases = context::releases(&loaded);
     let parcels = runtime
         .block_on(supply::obtain(wanted, &releases, &say))
