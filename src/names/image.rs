@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr};
 
-use super::BadName;
+use sha2::{Digest, Sha256};
+
+use super::{BadName, hex};
 
 /// `registry.k8s.io/coredns/coredns:v1.14.2`: always with its registry and its tag, for what is
 /// guessed at here would be guessed differently by the runtime. With `@sha256:...` behind it, it is this one
@@ -75,20 +77,31 @@ impl FromStr for ImageName {
     }
 }
 
+/// How long what stands for its name may be: with what is around it, an archive of archives takes no more.
+const FILE_NAME: usize = 70;
+/// Digits of a checksum in the place of what is too long.
+const FILE_DIGITS: usize = 24;
+
 /// What the archive of an image is called, here and on nodes: safe as a file's name and in a shell.
-/// No two images share one: an underscore of the name's own is doubled, and no part of a name begins with a dot.
+/// No two images share one: an underscore of the name's own is doubled, no part of a name begins with a dot,
+/// and of what is too long, as every name with a digest is, a checksum of all of it stands for the end.
 pub fn image_file(image: &str) -> String {
-    let mut file = String::from("image-");
+    let mut name = String::new();
     for c in image.chars() {
         match c {
-            '_' => file.push_str("__"),
-            '@' => file.push_str("_."),
-            '.' | '-' => file.push(c),
-            c if c.is_ascii_alphanumeric() => file.push(c),
-            _ => file.push('_'),
+            '_' => name.push_str("__"),
+            '.' | '-' => name.push(c),
+            c if c.is_ascii_alphanumeric() => name.push(c),
+            _ => name.push('_'),
         }
     }
-    file + ".oci.tar"
+    if name.len() > FILE_NAME || image.contains('@') {
+        let begins = name.find("_sha256_").unwrap_or(name.len());
+        name.truncate(begins.min(FILE_NAME - 2 - FILE_DIGITS));
+        let sum = hex(&Sha256::digest(image));
+        name = format!("{name}_.{}", &sum[..FILE_DIGITS]);
+    }
+    format!("image-{name}.oci.tar")
 }
 
 /// `sha256:` and 64 hexadecimal digits: what registries call a manifest or a layer by.
@@ -140,6 +153,18 @@ mod tests {
         assert_eq!(file, "image-registry.k8s.io_coredns_coredns_v1.14.2.oci.tar");
         assert_ne!(image_file("r.io/a/b_c:d"), image_file("r.io/a/b/c:d"));
         assert_ne!(image_file("r.io/a:b@sha256:d"), image_file("r.io/a/b/sha256:d"));
+        let of = |digit: &str| {
+            format!("quay.io/cilium/operator-generic:v1.20.2@sha256:{}", digit.repeat(64))
+        };
+        let pinned = image_file(&of("0"));
+        assert!(pinned.starts_with("image-quay.io_cilium_operator-generic_v1.20.2_."), "{pinned}");
+        assert_ne!(pinned, image_file(&of("1")));
+        let long = format!("r.io/{}:v1", "a".repeat(200));
+        assert_ne!(image_file(&long), image_file(&format!("{long}2")));
+        // In a bundle, with the checksum beside it.
+        for image in [of("0"), long] {
+            assert!(format!("releases/{}.sha256", image_file(&image)).len() <= 100);
+        }
         assert_eq!(image_file("r.io/$(x) y:z"), "image-r.io___x__y_z.oci.tar");
     }
 }
