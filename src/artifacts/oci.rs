@@ -125,9 +125,12 @@ impl Fetcher {
     ) -> Result<Chosen, Failure> {
         let url = registry.manifest(image.asked());
         let (bytes, sha256) = self.manifest(what, registry, &url).await?;
+        let top = format!("sha256:{sha256}");
+        if let Some(named) = image.digest.as_deref().filter(|named| *named != top) {
+            return Err(other_digest(what, &url, named, &sha256));
+        }
         let document =
             read(&bytes).map_err(|why| refused(what, format!("{url} {why}")).hint(LOOK))?;
-        let top = format!("sha256:{sha256}");
         let chosen = match document {
             Document::Image(manifest) => Chosen { image, manifest, bytes, sha256 },
             Document::Index(all) => {
@@ -150,9 +153,6 @@ impl Fetcher {
                 }
             }
         };
-        if let Some(named) = chosen.image.digest.as_deref().filter(|named| *named != top) {
-            return Err(other_digest(what, &url, named, top.trim_start_matches("sha256:")));
-        }
         let ours = format!("sha256:{}", chosen.sha256);
         match self.pins.of(&chosen.image.to_string()) {
             Some(pin) if pin != top && pin != ours => Err(refused(

@@ -84,6 +84,7 @@ impl Need {
     }
 }
 
+/// For each node, in which phase it needs the first of its files, and in which order it gets them.
 fn needs(plan: &Plan, parcels: &Parcels) -> BTreeMap<NodeName, (usize, Vec<Parcel>)> {
     let mut needs: BTreeMap<NodeName, Need> = BTreeMap::new();
     for (phase, of) in plan.phases.iter().enumerate() {
@@ -100,8 +101,8 @@ fn needs(plan: &Plan, parcels: &Parcels) -> BTreeMap<NodeName, (usize, Vec<Parce
                 }
                 need.parcels.push(parcel.clone());
             }
-            if let Some(need) =
-                needs.get_mut(&planned.on).filter(|_| supply::is_the_runtime(planned))
+            if supply::is_the_runtime(planned)
+                && let Some(need) = needs.get_mut(&planned.on)
             {
                 need.runtime = need.parcels.len();
             }
@@ -250,7 +251,13 @@ mod tests {
             let name = match wanted {
                 Wanted::Release(name, _) | Wanted::Image(name) | Wanted::Package(name) => name,
             };
-            Parcel { name: name.clone(), ..Parcel::default() }
+            Parcel {
+                name: name.clone(),
+                file: name.into(),
+                sha256: String::new(),
+                bytes: 1,
+                installed: None,
+            }
         };
         let parcels: Parcels = wanted.map(|w| (w.clone(), parcel(&w))).collect();
         let lanes = vec![Lane { node: "node-a".parse().unwrap(), ops }];

@@ -86,8 +86,9 @@ const FILE_DIGITS: usize = 24;
 /// No two images share one: an underscore of the name's own is doubled, no part of a name begins with a dot,
 /// and of what is too long, as every name with a digest is, a checksum of all of it stands for the end.
 pub fn image_file(image: &str) -> String {
+    let tagged = image.split('@').next().unwrap_or_default();
     let mut name = String::new();
-    for c in image.chars() {
+    for c in tagged.chars() {
         match c {
             '_' => name.push_str("__"),
             '.' | '-' => name.push(c),
@@ -95,9 +96,8 @@ pub fn image_file(image: &str) -> String {
             _ => name.push('_'),
         }
     }
-    if name.len() > FILE_NAME || image.contains('@') {
-        let begins = name.find("_sha256_").unwrap_or(name.len());
-        name.truncate(begins.min(FILE_NAME - 2 - FILE_DIGITS));
+    if name.len() > FILE_NAME || tagged != image {
+        name.truncate(FILE_NAME - 2 - FILE_DIGITS);
         let sum = hex(&Sha256::digest(image));
         name = format!("{name}_.{}", &sum[..FILE_DIGITS]);
     }

@@ -31,8 +31,11 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     }
     images.push(coredns(scene));
     images.push(format!("{REGISTRY}/pause:{}", row.pause));
-    let more = scene.inventory.artifacts.images.iter().filter(|more| !images.contains(more));
-    images.extend(more.cloned().collect::<Vec<_>>());
+    for more in &scene.inventory.artifacts.images {
+        if !images.contains(more) {
+            images.push(more.clone());
+        }
+    }
     Ok(vec![Draft::new(&node.name, Images { images })])
 }
 

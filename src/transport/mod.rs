@@ -40,7 +40,7 @@ pub struct ConnectError {
 }
 
 /// A release file, or an image, on its way to a node.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parcel {
     /// What it is called there, among what was brought.
     pub name: String,

@@ -42,13 +42,9 @@ fn lives(pod: &&Value) -> bool {
     pod["metadata"]["deletionTimestamp"].is_null() && !read::is_over(pod)
 }
 
-/// The node that has all of them, and the name of one, if another node came only after them.
-fn alone<'a>(pods: &'a Value, nodes: &Value, soon: bool) -> Option<(&'a str, &'a str)> {
-    alone_beside(pods, nodes, soon, &[])
-}
-
-/// The same, or if one of these will.
-fn alone_beside<'a>(
+/// The node that has all of them, and the name of one, if another node came only after them, or if one of
+/// these will.
+fn alone<'a>(
     pods: &'a Value,
     nodes: &Value,
     soon: bool,
@@ -82,17 +78,17 @@ impl Linux {
         coming: &[NodeName],
     ) -> SysResult<Option<NodeName>> {
         let (pods, nodes) = self.dns_and_nodes().await?;
-        Ok(alone_beside(&pods, &nodes, true, coming).and_then(|(node, _)| node.parse().ok()))
+        Ok(alone(&pods, &nodes, true, coming).and_then(|(node, _)| node.parse().ok()))
     }
 
     pub(super) async fn dns_anew(&self) -> SysResult<()> {
         let deadline = self.now_ms() + OPENS_MS;
         let pod = loop {
             let (pods, nodes) = self.dns_and_nodes().await?;
-            if let Some((_, pod)) = alone(&pods, &nodes, false) {
+            if let Some((_, pod)) = alone(&pods, &nodes, false, &[]) {
                 break pod.to_string();
             }
-            if alone(&pods, &nodes, true).is_none() {
+            if alone(&pods, &nodes, true, &[]).is_none() {
                 return Ok(());
             }
             if self.now_ms() >= deadline {
@@ -138,7 +134,7 @@ mod tests {
     }
 
     fn alone<'a>(pods: &'a Value, nodes: &Value) -> Option<(&'a str, &'a str)> {
-        super::alone(pods, nodes, false)
+        super::alone(pods, nodes, false, &[])
     }
 
     fn list(items: &[Value]) -> Value {
@@ -153,8 +149,8 @@ mod tests {
         let later = list(&[node("a", "01:00", &[]), node("b", "02:00", &[CONTROL_PLANE_TAINT])]);
         assert_eq!(alone(&both, &later), Some(("a", "x")));
         let coming = ["a", "b"].map(|n| n.parse().unwrap());
-        assert_eq!(alone_beside(&both, &one, true, &coming), Some(("a", "x")), "there will be");
-        assert_eq!(alone_beside(&both, &one, true, &coming[..1]), None);
+        assert_eq!(super::alone(&both, &one, true, &coming), Some(("a", "x")), "there will be");
+        assert_eq!(super::alone(&both, &one, true, &coming[..1]), None);
         let moved = list(&[pod("y", "a", "01:10"), pod("z", "b", "02:10")]);
         assert_eq!(alone(&moved, &later), None);
         // It came to the same node again, when there was another one: so it shall be there.
@@ -162,8 +158,8 @@ mod tests {
         assert_eq!(alone(&again, &later), None);
         for (shut, passes) in [("node.kubernetes.io/not-ready", true), ("gpu", false)] {
             let closed = list(&[node("a", "01:00", &[]), node("b", "02:00", &[shut])]);
-            assert_eq!(super::alone(&both, &closed, false), None, "{shut}");
-            assert_eq!(super::alone(&both, &closed, true).is_some(), passes, "{shut}");
+            assert_eq!(super::alone(&both, &closed, false, &[]), None, "{shut}");
+            assert_eq!(super::alone(&both, &closed, true, &[]).is_some(), passes, "{shut}");
         }
         let mut ended = pod("v", "b", "01:10");
         ended["status"] = json!({ "phase": "Failed" });

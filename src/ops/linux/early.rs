@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, task::JoinHandle, time::sleep};
+use tokio::{sync::Semaphore, time::sleep};
 
-use super::Linux;
+use super::{Linux, task::Task};
 use crate::ops::{packages::Wanted, sys::SysResult};
 
 /// How often it is looked whether something has come, and how long in all.
@@ -22,19 +22,9 @@ const LOOKS: u32 = 30 * 60 * 10;
 /// Unpacking takes a core each, and the node has other things to do.
 const UNPACKED_AT_ONCE: usize = 2;
 
-/// Ends with whoever has it.
-#[derive(Debug)]
-struct Task(JoinHandle<SysResult<()>>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 #[derive(Debug, Clone)]
 pub(super) struct Early {
-    begun: Arc<Mutex<BTreeMap<Wanted, Task>>>,
+    begun: Arc<Mutex<BTreeMap<Wanted, Task<SysResult<()>>>>>,
     unpacking: Arc<Semaphore>,
     /// One by one: images share layers.
     importing: Arc<Semaphore>,
@@ -61,14 +51,14 @@ async fn there(path: &Path) -> bool {
 }
 
 impl Early {
-    fn begun(&self) -> std::sync::MutexGuard<'_, BTreeMap<Wanted, Task>> {
+    fn begun(&self) -> std::sync::MutexGuard<'_, BTreeMap<Wanted, Task<SysResult<()>>>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// True when this was begun here, and is done.
     pub async fn done(&self, wanted: &Wanted) -> bool {
-        let Some(mut task) = self.begun().remove(wanted) else { return false };
-        matches!((&mut task.0).await, Ok(Ok(())))
+        let Some(task) = self.begun().remove(wanted) else { return false };
+        matches!(task.done().await, Some(Ok(())))
     }
 
     pub fn stop(&self) {
@@ -104,7 +94,7 @@ impl Linux {
                 }
             };
             let mut begun = self.early.begun();
-            begun.entry(wanted.clone()).or_insert_with(|| Task(tokio::spawn(work)));
+            begun.entry(wanted.clone()).or_insert_with(|| Task::begin(work));
         }
     }
 }

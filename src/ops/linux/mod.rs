@@ -43,6 +43,7 @@ mod release;
 mod scopes;
 mod secrets;
 mod snapshot;
+mod task;
 mod time;
 mod traffic;
 mod units;

@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{net::UdpSocket, task::JoinHandle, time::sleep};
+use tokio::{net::UdpSocket, time::sleep};
 
-use super::{Linux, command::Command};
+use super::{Linux, command::Command, task::Task};
 use crate::{
     facts::{Link, read::ports},
     names::Mac,
@@ -31,17 +31,10 @@ const FRESH: Duration = Duration::from_secs(5);
 
 type Answer = SysResult<Option<Mac>>;
 
-/// Ends with whoever has it.
 #[derive(Debug)]
 struct Question {
     put: Instant,
-    task: JoinHandle<Answer>,
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    asking: Task<Answer>,
 }
 
 /// Questions whose answers nobody has taken yet.
@@ -54,14 +47,14 @@ impl Questions {
     }
 
     fn put(&self, address: Ipv4Addr, ask: impl Future<Output = Answer> + Send + 'static) {
-        let question = Question { put: Instant::now(), task: tokio::spawn(ask) };
+        let question = Question { put: Instant::now(), asking: Task::begin(ask) };
         self.all().insert(address, question);
     }
 
     /// None when it was not put, or long ago.
     async fn answer(&self, address: Ipv4Addr) -> Option<Answer> {
-        let mut question = self.all().remove(&address).filter(|q| q.put.elapsed() <= FRESH)?;
-        (&mut question.task).await.ok()
+        let question = self.all().remove(&address).filter(|q| q.put.elapsed() <= FRESH)?;
+        question.asking.done().await
     }
 }
 
