@@ -100,7 +100,8 @@ fn ignored(names: &[&str]) -> String {
     }
 }
 
-/// What carries Services where no CNI does. The kernel's own limits are the host's business.
+/// What carries Services where no CNI does. The kernel's own limits are the host's business. Changes are
+/// applied at once: gathering them for a second, as it does by itself, is for thousands of Services.
 fn kube_proxy_configuration(scene: &Scene) -> String {
     format!(
         "\
@@ -111,6 +112,10 @@ metricsBindAddress: 0.0.0.0:10249
 conntrack:
   maxPerCore: 0
   min: 0
+iptables:
+  minSyncPeriod: 100ms
+nftables:
+  minSyncPeriod: 100ms
 ",
         pods = scene.inventory.cluster.pod_cidr,
     )
