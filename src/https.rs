@@ -1,7 +1,12 @@
 //! Requests to a server that shows and asks for certificates of a cluster's own CA: the API server
 //! and etcd. Must not know what is asked.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use reqwest::{Method, header::CONTENT_TYPE};
 use rustls::{
@@ -10,10 +15,17 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take: longer than any that is worth waiting for on the same node.
 const ANSWER: Duration = Duration::from_secs(20);
+
+/// How long a connection is kept for the next question: from one op to another, and not over the restart of
+/// a server.
+const KEPT: Duration = Duration::from_secs(2);
+/// More servers than one cluster's API servers and members are not remembered.
+const MOST_KNOWN: usize = 16;
 
 /// A certificate and its key, both PEM.
 pub type Client = (Vec<u8>, Vec<u8>);
@@ -238,6 +250,7 @@ impl Https {
             .no_proxy()
             .tls_backend_preconfigured(config(with)?)
             .connect_timeout(CONNECT)
+            .pool_idle_timeout(KEPT)
             .timeout(ANSWER);
         if let Some((name, address)) = found {
             builder = builder.resolve(name, address);
@@ -324,6 +337,34 @@ impl Https {
     /// An answer that comes in parts.
     pub async fn stream(&self, path: &str, body: &Value) -> Answer<reqwest::Response> {
         self.send(Method::POST, path, Some(("application/json", body.to_string().into()))).await
+    }
+}
+
+/// Servers that were asked before. What is asked next goes over the same connection, if it is asked at once:
+/// a handshake with certificates on both sides is more work than most questions are.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Mutex<BTreeMap<(String, [u8; 32]), Https>>>);
+
+impl Known {
+    /// `base` is `https://HOST:PORT`. With other credentials it counts as another server.
+    pub fn server(&self, base: String, with: &Credentials) -> Answer<Https> {
+        let mut who = Sha256::new();
+        let (certificate, key) =
+            with.client.as_ref().map_or((&[][..], &[][..]), |(c, k)| (c.as_slice(), k.as_slice()));
+        for part in [&with.ca[..], certificate, key] {
+            who.update(Sha256::digest(part));
+        }
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = (base, who.finalize().into());
+        if let Some(https) = known.get(&server) {
+            return Ok(https.clone());
+        }
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        let https = Https::new(server.0.clone(), with)?;
+        known.insert(server, https.clone());
+        Ok(https)
     }
 }
 

@@ -22,6 +22,12 @@ pub const MAX_FRAME: usize = 16 << 20;
 /// How much of a file goes into one.
 pub const PART: usize = 256 << 10;
 
+/// Said by an agent that takes a file, when it does.
+pub const READY: &str = "slipway-ready\n";
+/// What a line on an agent's stderr begins with that says why it ended, and what to do about it.
+pub const SAYS: &str = "slipway-agent: ";
+pub const HINTS: &str = "slipway-hint: ";
+
 /// The agent says this first: whatever a login shell printed before it is skipped.
 pub const PREAMBLE: &[u8] = b"\0slipway-agent-1\n";
 

@@ -8,8 +8,12 @@ use super::{
     output,
 };
 use crate::{
-    agent::{Agent, Journal, bridge, daemon, place::Place},
-    ops::linux::{self, Linux},
+    agent::{
+        Agent, Journal, bridge, daemon,
+        frames::{HINTS, READY, SAYS},
+        place::Place,
+    },
+    ops::linux::{self, Linux, Promised},
     state,
 };
 
@@ -23,7 +27,7 @@ pub fn agent(args: &args::Agent) -> Result<Exit, Error> {
         args::Agent::Connect => {
             if let Err(why) = bridge::connect(&program) {
                 // In the controller's words: it reads this line off stderr.
-                output::err(&format!("slipway-agent: {why}\n"));
+                output::err(&format!("{SAYS}{why}\n"));
                 return Ok(Exit::Failed);
             }
             Ok(Exit::Done)
@@ -34,6 +38,23 @@ pub fn agent(args: &args::Agent) -> Result<Exit, Error> {
                     .map_err(|error| failed("leave the session", &error.into()))?;
             }
             serve(&Place::of(&program), Duration::from_secs(*idle_s))
+        }
+        args::Agent::Receive { name, sha256, installed } => {
+            let promised = Promised { name, sha256, installed: installed.as_deref() };
+            let begin = || {
+                output::out(READY);
+                Ok(std::io::stdin().lock())
+            };
+            Ok(match Linux::here().receive(&promised, begin) {
+                Ok(_) => Exit::Done,
+                Err(error) => {
+                    output::err(&format!("{SAYS}{}\n", error.message));
+                    if let Some(hint) = &error.hint {
+                        output::err(&format!("{HINTS}{hint}\n"));
+                    }
+                    Exit::Failed
+                }
+            })
         }
     }
 }

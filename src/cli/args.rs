@@ -387,4 +387,12 @@ pub enum Agent {
         #[arg(long, default_value_t = 600)]
         idle_s: u64,
     },
+    /// Takes a file from standard input, packed with zstd; says so when it is ready for it
+    Receive {
+        name: String,
+        sha256: String,
+        /// Not needed where this file is
+        #[arg(long, value_name = "FILE")]
+        installed: Option<String>,
+    },
 }

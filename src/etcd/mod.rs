@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use self::report::Hash;
-use crate::https::{Answer, Credentials, Https, Trouble};
+use crate::https::{Answer, Credentials, Https, Known, Trouble};
 
 pub const PORT: u16 = 2379;
 
@@ -72,8 +72,8 @@ fn host(url: &Value) -> Option<String> {
 }
 
 impl Etcd {
-    pub fn at(host: &str, with: &Credentials) -> Answer<Self> {
-        Ok(Self { https: Https::new(format!("https://{host}:{PORT}"), with)? })
+    pub fn at(host: &str, with: &Credentials, known: &Known) -> Answer<Self> {
+        Ok(Self { https: known.server(format!("https://{host}:{PORT}"), with)? })
     }
 
     async fn call(&self, path: &str, body: Value) -> Answer<Value> {

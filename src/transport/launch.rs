@@ -12,7 +12,8 @@ use super::{
 use crate::{agent::frames::PREAMBLE, events::Failure};
 
 const WHAT: &str = "start the agent";
-const ABSENT: u32 = 97;
+/// Of a script that did not find the agent.
+pub const ABSENT: u32 = 97;
 
 /// Whether the agent speaks, or is not on the node.
 enum Started {
@@ -20,9 +21,10 @@ enum Started {
     Absent { arch: String },
 }
 
-fn start_script(sha256: &str, sudo: &str) -> String {
+/// Runs the agent of this hash, wherever it is: as what is said.
+pub fn agent_script(sha256: &str, sudo: &str, role: &str) -> String {
     format!(
-        "for d in {PLACES}; do p=$d/slipway-{sha256}; if [ -x $p ] && $p --version >/dev/null 2>&1; then exec {sudo}$p agent connect; fi; done; echo \"slipway-absent $(uname -m)\" >&2; exit {ABSENT}"
+        "for d in {PLACES}; do p=$d/slipway-{sha256}; if [ -x $p ] && $p --version >/dev/null 2>&1; then exec {sudo}$p agent {role}; fi; done; echo \"slipway-absent $(uname -m)\" >&2; exit {ABSENT}"
     )
 }
 
@@ -33,7 +35,8 @@ pub async fn launch(
     sudo: &Sudo,
     ask: &Arc<dyn Ask>,
 ) -> Result<Remote, Failure> {
-    let command = format!("sh -c '{}'", start_script(&image.sha256, &as_root(&line.user)));
+    let script = agent_script(&image.sha256, &as_root(&line.user), "connect");
+    let command = format!("sh -c '{script}'");
     for pushed in [false, true] {
         let shell = Shell { line: &line, sudo, ask };
         match start(&shell, &command).await? {
@@ -74,6 +77,7 @@ mod tests {
 
     #[test]
     fn the_script_passes_through_every_shell() {
-        super::super::push::check_quotes(&start_script(&"0".repeat(64), &as_root("admin")));
+        let script = agent_script(&"0".repeat(64), &as_root("admin"), "connect");
+        super::super::push::check_quotes(&script);
     }
 }

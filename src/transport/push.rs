@@ -1,24 +1,34 @@
-//! Bringing things to a node: the agent, packed, and release files as they are.
+//! Bringing things to a node: the agent, in a way that every shell knows, and then release files and images
+//! by way of the agent.
 
-use std::io::Write;
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
-use tokio::sync::OnceCell;
+use tokio::{
+    io::AsyncRead,
+    sync::{OnceCell, mpsc},
+};
+use tokio_util::io::StreamReader;
 
 use super::{
     Parcel,
     exec::Remote,
+    launch::{ABSENT, agent_script},
     shell::{Begun, Shell, as_root, ended, printed},
 };
-use crate::{events::Failure, names::hex, ops::packages::INCOMING};
+use crate::{agent::frames::READY, events::Failure, names::hex};
 
-const READY: &[u8] = b"slipway-ready\n";
 const NO_PLACE: u32 = 96;
 const NOT_UNPACKED: u32 = 95;
 const WRONG_SUM: u32 = 94;
-const THERE: u32 = 93;
+/// How much is packed before somebody takes it.
+const AHEAD: usize = 8;
+const CHUNK: usize = 128 << 10;
 
 /// Where agents lie, in the order in which they are looked for: the second is for a read-only or
 /// noexec `/var`.
@@ -72,17 +82,11 @@ fn push_script(sha256: &str) -> String {
     )
 }
 
-fn bring_script(parcel: &Parcel) -> String {
+/// What the agent is called for a parcel.
+fn receives(parcel: &Parcel) -> String {
     let Parcel { name, sha256, installed, .. } = parcel;
-    let known = installed.as_ref().map(|file| format!("[ -e {file} ] && exit {THERE}; "));
-    let known = known.unwrap_or_default();
-    format!(
-        "umask 077; {known}d={INCOMING}; f=$d/{name}; mkdir -p $d || {{ df -h /var >&2; exit {NO_PLACE}; }}; \
-         if [ -e $f ]; then s=$(sha256sum <$f); [ \"${{s%% *}}\" = {sha256} ] && exit {THERE}; fi; \
-         rm -f $d/.part-*-{name}; t=$d/.part-$$-{name}; echo slipway-ready; cat >$t || {{ rm -f $t; df -h $d >&2; exit {NOT_UNPACKED}; }}; \
-         s=$(sha256sum <$t); [ \"${{s%% *}}\" = {sha256} ] || {{ rm -f $t; echo \"it is ${{s%% *}}\" >&2; exit {WRONG_SUM}; }}; \
-         sync $t && mv -f $t $f && sync $d"
-    )
+    let known = installed.as_ref().map(|file| format!(" --installed {file}"));
+    format!("receive {name} {sha256}{}", known.unwrap_or_default())
 }
 
 fn root_command(user: &str, script: &str) -> String {
@@ -97,7 +101,7 @@ pub async fn push_agent(shell: &Shell<'_>, image: &Image) -> Result<(), Failure>
     let user = &shell.line.user;
     let command = root_command(user, &push_script(&image.sha256));
     // The password first, or sudo would take the binary for one.
-    let mut remote = match shell.begin(WHAT, &command, READY).await? {
+    let mut remote = match shell.begin(WHAT, &command, READY.as_bytes()).await? {
         Begun::Spoke(remote) => remote,
         Begun::Over(remote) => return Err(not_brought(WHAT, user, &remote)),
     };
@@ -106,20 +110,82 @@ pub async fn push_agent(shell: &Shell<'_>, image: &Image) -> Result<(), Failure>
 }
 
 /// Says whether anything had to be sent.
-pub async fn push_parcel(shell: &Shell<'_>, parcel: &Parcel) -> Result<bool, Failure> {
+pub async fn push_parcel(
+    shell: &Shell<'_>,
+    agent: &Image,
+    parcel: &Parcel,
+) -> Result<bool, Failure> {
     let what = format!("bring {} to the node", parcel.name);
     let user = &shell.line.user;
-    let command = root_command(user, &bring_script(parcel));
-    let mut remote = match shell.begin(&what, &command, READY).await? {
-        Begun::Spoke(remote) => remote,
-        Begun::Over(remote) if remote.fate.code() == Some(THERE) => return Ok(false),
-        Begun::Over(remote) => return Err(not_brought(&what, user, &remote)),
-    };
-    let file = tokio::fs::File::open(&parcel.file)
-        .await
-        .map_err(|e| Failure::new(&what, format!("cannot read {}: {e}", parcel.file.display())))?;
-    shell.feed(&what, &mut remote, file).await?;
-    if remote.fate.code() == Some(0) { Ok(true) } else { Err(not_brought(&what, user, &remote)) }
+    let script = agent_script(&agent.sha256, &as_root(user), &receives(parcel));
+    let command = format!("sh -c '{script}'");
+    for pushed in [false, true] {
+        let mut remote = match shell.begin(&what, &command, READY.as_bytes()).await? {
+            Begun::Spoke(remote) => remote,
+            Begun::Over(remote) => match remote.fate.code() {
+                Some(0) => return Ok(false),
+                // It was cleaned away since it was started.
+                Some(ABSENT) if !pushed => {
+                    push_agent(shell, agent).await?;
+                    continue;
+                }
+                _ => return Err(ended(&what, user, &remote)),
+            },
+        };
+        shell.feed(&what, &mut remote, packing(&parcel.file)).await?;
+        return match remote.fate.code() {
+            Some(0) => Ok(true),
+            _ => Err(ended(&what, user, &remote)),
+        };
+    }
+    unreachable!("the second try returns")
+}
+
+/// A file's content, packed while it is read: programs are a third then, and what is packed already takes no
+/// time. It ends with whoever reads it.
+fn packing(file: &Path) -> impl AsyncRead + Unpin + Send + use<> {
+    let (to, mut from) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
+    let file = file.to_path_buf();
+    tokio::task::spawn_blocking(move || {
+        let told = file.display().to_string();
+        let packed = pack(&file, Chunks { to: to.clone(), chunk: Vec::with_capacity(CHUNK) });
+        if let Err(error) = packed {
+            // Nobody may be there to hear it.
+            let _ = to.blocking_send(Err(io::Error::new(error.kind(), format!("{told}: {error}"))));
+        }
+    });
+    StreamReader::new(futures::stream::poll_fn(move |cx| from.poll_recv(cx)))
+}
+
+fn pack(file: &Path, to: Chunks) -> io::Result<()> {
+    let mut from = std::fs::File::open(file)?;
+    let mut encoder = zstd::stream::write::Encoder::new(to, 1)?;
+    io::copy(&mut from, &mut encoder)?;
+    encoder.finish()?.flush()
+}
+
+/// Gives on what is written, piece by piece.
+struct Chunks {
+    to: mpsc::Sender<io::Result<Bytes>>,
+    chunk: Vec<u8>,
+}
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.chunk.extend_from_slice(bytes);
+        if self.chunk.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK));
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.to.blocking_send(Ok(chunk.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
 }
 
 fn not_brought(what: &str, user: &str, remote: &Remote) -> Failure {
@@ -131,7 +197,7 @@ fn not_brought(what: &str, user: &str, remote: &Remote) -> Failure {
         ),
         Some(NOT_UNPACKED) if stderr.contains("No space left") => (
             "no space left on the node",
-            "free some space under /var (journalctl --vacuum-size=100M, old packages): the agent takes 20 MB, release files and images three times their size",
+            "free some space under /var (journalctl --vacuum-size=100M, old packages): the agent takes 20 MB",
         ),
         Some(NOT_UNPACKED) => {
             ("it could not be unpacked there", "is gzip installed on the node, and /var writable?")
@@ -156,7 +222,10 @@ pub fn check_quotes(script: &str) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests make files")]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     #[test]
@@ -169,10 +238,25 @@ mod tests {
             installed: Some("/opt/slipway/runc/1.2.3/.complete".into()),
         };
         let image = Parcel { installed: None, ..parcel.clone() };
-        assert!(!bring_script(&image).contains("complete"));
-        for script in [push_script(&"0".repeat(64)), bring_script(&parcel), bring_script(&image)] {
+        assert!(!receives(&image).contains("complete"));
+        let by_agent = |parcel| agent_script(&"0".repeat(64), &as_root("admin"), &receives(parcel));
+        for script in [push_script(&"0".repeat(64)), by_agent(&parcel), by_agent(&image)] {
             check_quotes(&script);
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_goes_over_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("kubelet");
+        let long = vec![7; 5 * CHUNK + 1];
+        std::fs::write(&file, &long).unwrap();
+        let mut sent = Vec::new();
+        packing(&file).read_to_end(&mut sent).await.unwrap();
+        assert!(sent.len() < CHUNK);
+        assert_eq!(zstd::decode_all(&sent[..]).unwrap(), long);
+        let missing = packing(&dir.path().join("none")).read_to_end(&mut sent).await.unwrap_err();
+        assert!(missing.to_string().contains("none: No such file"), "{missing}");
     }
 
     #[tokio::test]

@@ -9,7 +9,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 use super::{auth::Ask, dial::Line, exec::Remote};
-use crate::{events::Failure, secret::Sealed};
+use crate::{
+    agent::frames::{HINTS, SAYS},
+    events::Failure,
+    secret::Sealed,
+};
 
 /// What sudo asks with: it comes on stderr, and cannot be mistaken for anything else.
 const PROMPT: &str = "[slipway wants the sudo password]";
@@ -208,14 +212,12 @@ pub fn ended(what: &str, user: &str, remote: &Remote) -> Failure {
             None => "the connection was closed".into(),
         };
         let mut failure = Failure::new(what, format!("it ended before the agent spoke: {how}"));
-        if about("slipway-agent:") {
-            failure.causes = said
-                .iter()
-                .filter_map(|l| l.strip_prefix("slipway-agent: "))
-                .map(String::from)
-                .collect();
+        let words = |before| said.iter().filter_map(move |line: &String| line.strip_prefix(before));
+        let causes: Vec<String> = words(SAYS).map(String::from).collect();
+        if !causes.is_empty() {
+            failure.causes = causes;
         }
-        failure.hint("does the login shell of this user run commands? Try `ssh` by hand: it should run `sh -c true`")
+        failure.hint(words(HINTS).next().unwrap_or("does the login shell of this user run commands? Try `ssh` by hand: it should run `sh -c true`"))
     };
     let skip = said.len().saturating_sub(20);
     failure.output = said.into_iter().skip(skip).collect();

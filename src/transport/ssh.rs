@@ -94,10 +94,12 @@ impl Connector for SshConnector {
         parcels: &[Parcel],
         sent: &Sent,
     ) -> Result<(), ConnectError> {
-        let line = self.dial(node, At::Either).await.map_err(|error| on(node, error))?;
+        let (line, agent) = tokio::join!(self.dial(node, At::Either), self.image());
+        let line = line.map_err(|error| on(node, error))?;
+        let agent = agent.map_err(|error| on(node, error))?;
         let shell = Shell { line: &line, sudo: &self.sudo, ask: &self.options.ask };
         for parcel in parcels {
-            match push_parcel(&shell, parcel).await {
+            match push_parcel(&shell, &agent, parcel).await {
                 Ok(true) => sent(parcel),
                 Ok(false) => {}
                 Err(failure) => return Err(on(node, broken(failure))),

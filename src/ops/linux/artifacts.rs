@@ -1,8 +1,14 @@
 //! Upstream releases below /opt/slipway, and images in containerd.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{self, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use async_trait::async_trait;
+use flate2::bufread::MultiGzDecoder;
 
 use super::{
     Linux,
@@ -104,12 +110,17 @@ impl Linux {
         self.write(&format!("{part}/.begun"), b"", 0o644).await?;
         let to = self.path(&part);
         if archive {
-            let unpack = Command::new("tar").args(["--no-same-owner", "-xzf"]);
-            unpack.arg(source.to_string_lossy()).arg("-C").arg(to.to_string_lossy()).done().await?;
+            // Several times as fast as gzip's own program.
+            let packed = fs::File::open(&source).map_err(|e| failed("read", &source, &e))?;
+            let plain = MultiGzDecoder::new(BufReader::with_capacity(128 << 10, packed));
+            let unpack = Command::new("tar").args(["--no-same-owner", "-xf", "-", "-C"]);
+            unpack.arg(to.to_string_lossy()).stream(plain).done().await?;
         } else {
             let program = to.join(name);
-            let place = Command::new("install").args(["-m", "755"]);
-            place.arg(source.to_string_lossy()).arg(program.to_string_lossy()).done().await?;
+            blocking(move || {
+                place(&source, &program).map_err(|e| failed("put in place", &program, &e))
+            })
+            .await?;
         }
         self.write(&format!("{part}/{COMPLETE}"), b"", 0o644).await?;
         // Everything in it has to be on the disk before its name says that it is whole.
@@ -139,6 +150,15 @@ impl Linux {
         }
         Ok(())
     }
+}
+
+/// A program under a second name. Not copied, as long as both are on one filesystem: what was brought was
+/// compared with its checksum, and goes when the release has its name.
+fn place(source: &Path, program: &Path) -> io::Result<()> {
+    if fs::hard_link(source, program).is_err() {
+        fs::copy(source, program)?;
+    }
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755))
 }
 
 const CONTAINERD_DATA: &str = "/var/lib/containerd";

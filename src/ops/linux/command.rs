@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeSet,
+    io::{self, Read as _, Write as _},
     process::Stdio,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -47,16 +48,31 @@ impl Finished {
 const TAIL_LINES: usize = 20;
 /// What is kept of a command's output: enough to read, never enough to fill the memory.
 const MOST_OUTPUT: usize = 4 << 20;
+const CHUNK: usize = 64 << 10;
 /// How long a group has after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What a command reads from its standard input.
+enum Input {
+    Nothing,
+    Text(Vec<u8>),
+    /// Read while the command runs, by a thread of its own.
+    Stream(Box<dyn io::Read + Send>),
+}
+
 /// A command to be run: program and arguments, never a line for a shell.
-#[derive(Debug)]
 pub struct Command {
     program: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
-    input: Option<Vec<u8>>,
+    input: Input,
+}
+
+/// Its input may be a secret.
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Command").field(&self.line()).finish()
+    }
 }
 
 /// Groups that may have living processes.
@@ -122,7 +138,7 @@ impl Drop for Group {
 
 impl Command {
     pub fn new(program: impl Into<String>) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: Vec::new(), input: None }
+        Self { program: program.into(), args: Vec::new(), env: Vec::new(), input: Input::Nothing }
     }
 
     pub fn arg(mut self, arg: impl Into<String>) -> Self {
@@ -142,7 +158,13 @@ impl Command {
 
     /// What it reads from its standard input: the way for secrets, which argv is not.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
-        self.input = Some(input.into());
+        self.input = Input::Text(input.into());
+        self
+    }
+
+    /// What it reads from its standard input, where that is more than is to be held.
+    pub fn stream(mut self, input: impl io::Read + Send + 'static) -> Self {
+        self.input = Input::Stream(Box::new(input));
         self
     }
 
@@ -165,13 +187,16 @@ impl Command {
             .env("LC_ALL", "C.UTF-8")
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .envs(self.env)
-            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdin(match self.input {
+                Input::Nothing => Stdio::null(),
+                Input::Text(_) | Input::Stream(_) => Stdio::piped(),
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
+            io::ErrorKind::NotFound => {
                 SysError::other(format!("`{}` is not installed on this node", self.program))
             }
             _ => SysError::other(format!("cannot start `{line}`: {error}")),
@@ -179,17 +204,16 @@ impl Command {
         let mut group = Group::new(child.id());
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let feeding = async {
-            if let (Some(mut stdin), Some(input)) = (stdin, self.input) {
-                // One that does not read its input says so by how it ends.
-                let _ = stdin.write_all(&input).await;
-            }
-        };
         let waited = async {
+            let feeding = feed(stdin, self.input);
             tokio::join!(feeding, read(stdout), read(stderr), async { child.wait().await })
         };
-        let ((), stdout, stderr, status) = waited.await;
+        let (fed, stdout, stderr, status) = waited.await;
         group.forget();
+        // It did not hear all of what it was to hear, whatever it made of that.
+        fed.map_err(|error| {
+            SysError::other(format!("cannot read what `{line}` is given: {error}"))
+        })?;
         let status =
             status.map_err(|error| SysError::other(format!("wait for `{line}`: {error}")))?;
         Ok(Finished { code: status.code(), stdout, stderr })
@@ -213,6 +237,34 @@ impl Command {
         let failed = SysError::new(kind, format!("`{line}` failed: {how}"));
         Err(SysError { output, ..failed })
     }
+}
+
+/// Gives a command its input. Fails when that cannot be read; one that does not listen says so by how it
+/// ends.
+async fn feed(stdin: Option<process::ChildStdin>, input: Input) -> io::Result<()> {
+    let Some(mut stdin) = stdin else { return Ok(()) };
+    let mut source = match input {
+        Input::Nothing => return Ok(()),
+        Input::Text(text) => {
+            let _ = stdin.write_all(&text).await;
+            return Ok(());
+        }
+        Input::Stream(source) => source,
+    };
+    let mut pipe = std::fs::File::from(stdin.into_owned_fd()?);
+    let fed = tokio::task::spawn_blocking(move || {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match source.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(count) if pipe.write_all(&chunk[..count]).is_err() => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    fed.await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
 /// Reads to the end, and keeps the last part of what is too long.
@@ -247,6 +299,25 @@ mod tests {
             let full = Command::new("sh").args(["-c", &format!("echo {said} >&2; exit 1")]).done();
             assert_eq!(full.await.unwrap_err().kind, SysErrorKind::NoSpace);
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_streamed_arrives_whole_or_is_an_error() {
+        let long = vec![b'x'; 3 * CHUNK + 1];
+        let count = Command::new("wc").arg("-c").stream(io::Cursor::new(long.clone()));
+        assert_eq!(count.done().await.unwrap().stdout.trim(), long.len().to_string());
+        // One that reads none of it.
+        let deaf = Command::new("true").stream(io::Read::take(io::repeat(0), 64 << 20));
+        assert!(deaf.run().await.unwrap().ok());
+        struct Broken;
+        impl io::Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("corrupt"))
+            }
+        }
+        let broken = Command::new("cat").stream(io::Read::chain(io::Cursor::new(long), Broken));
+        let error = broken.run().await.unwrap_err();
+        assert!(error.message.contains("corrupt"), "{error}");
     }
 
     #[tokio::test]

@@ -105,7 +105,7 @@ impl Linux {
     pub(super) fn api_at(&self, host: Ipv4Addr) -> Option<SysResult<Https>> {
         let credentials = kube::credentials(&self.text_of(ADMIN)?)?;
         let base = format!("https://{host}:{}", self.api_port());
-        Some(Https::new(base, &credentials).map_err(SysError::from))
+        Some(self.servers.server(base, &credentials).map_err(SysError::from))
     }
 
     /// This node's own API server.
@@ -119,7 +119,7 @@ impl Linux {
         let bytes = |name: &str| fs::read(self.path(&format!("{PKI}/etcd/{name}"))).ok();
         let client = (bytes("healthcheck-client.crt")?, bytes("healthcheck-client.key")?);
         let credentials = Credentials { ca: bytes("ca.crt")?, client: Some(client) };
-        Some(Etcd::at(host, &credentials).map_err(SysError::from))
+        Some(Etcd::at(host, &credentials, &self.servers).map_err(SysError::from))
     }
 
     pub(super) fn own_etcd(&self) -> SysResult<Etcd> {

@@ -33,8 +33,11 @@ impl Linux {
         loop {
             match self.label_node_once(node, schedulable, labels, annotations).await {
                 Err(Trouble::Said { code: 409, .. }) if conflicts < CONFLICTS => {
+                    // Whoever was faster has written: the first time nothing is waited for.
+                    if conflicts > 0 {
+                        self.sleep_ms(CONFLICT_MS).await;
+                    }
                     conflicts += 1;
-                    self.sleep_ms(CONFLICT_MS).await;
                 }
                 // A worker's join ends when its kubelet has its certificate, which then registers the node.
                 Err(trouble) if trouble.is_not_found() && self.now_ms() < registered_by => {

@@ -26,6 +26,7 @@ mod git;
 mod gitops;
 mod gpt;
 mod helm;
+mod incoming;
 mod kernel;
 mod kube;
 mod kubeadm;
@@ -54,9 +55,12 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 
 use crate::{
+    https::Known,
     names::StepName,
     ops::sys::{Moment, SysError, SysResult, Watch},
 };
+
+pub use incoming::Promised;
 
 /// What is still to come on real machines. The command line refuses such phases before it contacts
 /// anybody, so this is what an edited playbook gets to see.
@@ -77,6 +81,7 @@ pub struct Linux {
     root: PathBuf,
     early: early::Early,
     questions: neighbour::Questions,
+    servers: Known,
 }
 
 impl Linux {
@@ -90,6 +95,7 @@ impl Linux {
             root: root.into(),
             early: early::Early::default(),
             questions: neighbour::Questions::default(),
+            servers: Known::default(),
         }
     }
 
