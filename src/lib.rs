@@ -9,6 +9,7 @@ pub mod secret;
 pub mod age;
 pub mod clock;
 pub mod news;
+pub mod text_diff;
 pub mod events;
 pub mod facts;
 // What people write.

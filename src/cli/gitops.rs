@@ -2,8 +2,6 @@
 
 use std::{fs, path::Path};
 
-use similar::{ChangeTag, TextDiff};
-
 use super::{
     args::{Gitops as Args, GitopsInit, GitopsVerb, Global},
     context, deploy_key,
@@ -12,6 +10,7 @@ use super::{
 };
 use crate::{
     gitops::{Change, Held, Input, Manifest, Starter, State, Trouble},
+    text_diff,
     ui::Mode,
 };
 
@@ -136,22 +135,14 @@ fn line(change: &Change, check: bool) -> Option<String> {
     })
 }
 
-/// As `str`, as plans are compared: for `String` the library would be in the binary once more, 100 kB.
-fn lines(change: &Change) -> TextDiff<'_, '_, str> {
-    TextDiff::from_lines(change.before.as_str(), change.after.as_str())
-}
-
 fn counted(change: &Change) -> (usize, usize) {
     if !matches!(change.state, State::Updated | State::Edited) {
         return (0, 0);
     }
-    let diff = lines(change);
-    let count = |tag| diff.iter_all_changes().filter(|c| c.tag() == tag).count();
-    (count(ChangeTag::Insert), count(ChangeTag::Delete))
+    text_diff::counts(&change.before, &change.after)
 }
 
 fn diff(change: &Change) -> String {
-    let diff = lines(change);
-    let diff = diff.unified_diff().context_radius(2).to_string();
+    let diff = text_diff::unified(&change.before, &change.after, None);
     diff.lines().map(|line| format!("    {line}\n")).collect()
 }

@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use similar::TextDiff;
-
 use super::{Plan, PlannedOp, PlannedPhase, Verdict};
-use crate::{events::Pace, names::NodeName, ops::Diff};
+use crate::{events::Pace, names::NodeName, ops::Diff, text_diff};
 
 /// What is shown of a plan.
 #[derive(Debug, Clone, Copy, Default)]
@@ -171,13 +169,8 @@ fn diff_text(out: &mut String, diff: &Diff, title: &str, paint: &impl Fn(&str, &
         Diff::File { path, old, new } => {
             let (before, after) = (old.as_deref().unwrap_or(""), new.as_deref().unwrap_or(""));
             let name = |there: bool| if there { path.as_str() } else { "/dev/null" };
-            let text = TextDiff::from_lines(before, after);
-            let unified = text
-                .unified_diff()
-                .context_radius(2)
-                .header(name(old.is_some()), name(new.is_some()))
-                .to_string();
-            for line in unified.lines() {
+            let names = Some((name(old.is_some()), name(new.is_some())));
+            for line in text_diff::unified(before, after, names).lines() {
                 let line: String = line
                     .chars()
                     .map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c })
