@@ -6,6 +6,7 @@ use crate::{
     inventory::Node,
     names::NodeName,
     ops::{
+        Op,
         checks::{ClusterWhole, NodesReady},
         dns_spread::DnsSpread,
         etcd::EtcdGate,
@@ -40,29 +41,27 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
     // Beside the other checks, where a second control plane can do it: not the one that came last, which
     // has its own to wait for.
     let second = planes.iter().find(|p| p.control_plane && p.node != acting);
+    // After its own DNS answers: what a node starts when it comes, and the new pod, would wait for each other.
+    // One that only joins cannot tell beforehand where the pods are.
+    let joins = scene.wish.target.as_ref();
+    let last = planes.iter().rfind(|p| p.control_plane && Some(&p.node) != joins);
+    let last = last.map_or(&acting, |plane| &plane.node);
+    let second = second.map_or(&acting, |plane| &plane.node);
     let mut drafts = Vec::new();
+    let mut draft = |op: Op| drafts.push(Draft::new(&node.name, op));
     if node.name == acting {
-        drafts.extend(checks(&node.name, nodes.clone(), planes.clone()));
+        draft(NodesReady { nodes: nodes.clone(), kubelet: None, wait_s: 180 }.into());
+        draft(EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }.into());
+        draft(ClusterWhole { planes: planes.clone(), wait_s: 120 }.into());
     }
-    if node.name == *second.map_or(&acting, |plane| &plane.node)
+    if node.name == *second
         && let Some(dns) = scene.dns_service()
     {
-        let image = images::coredns(scene);
-        let traffic = Traffic { nodes, image, dns, domain: DOMAIN.into(), wait_s: 120 };
-        drafts.push(Draft::new(&node.name, traffic));
+        let (nodes, image) = (nodes.clone(), images::coredns(scene));
+        draft(Traffic { nodes, image, dns, domain: DOMAIN.into(), wait_s: 120 }.into());
+    }
+    if node.name == *last && nodes.len() > 1 {
+        draft(DnsSpread { nodes }.into());
     }
     Ok(drafts)
-}
-
-fn checks(on: &NodeName, nodes: Vec<NodeName>, planes: Vec<Plane>) -> Vec<Draft> {
-    let mut drafts = vec![
-        Draft::new(on, NodesReady { nodes: nodes.clone(), kubelet: None, wait_s: 180 }),
-        Draft::new(on, EtcdGate { ignoring: None, must_bear_a_loss: false, wait_s: 60 }),
-        Draft::new(on, ClusterWhole { planes, wait_s: 120 }),
-    ];
-    // Last: its new pod and what a node that has just come still starts would wait for each other.
-    if nodes.len() > 1 {
-        drafts.push(Draft::new(on, DnsSpread { nodes }));
-    }
-    drafts
 }
