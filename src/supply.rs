@@ -389,14 +389,14 @@ mod tests {
         let nowhere = Some("http://127.0.0.1:1".to_string());
         let fetcher = Some(Fetcher::new(store.clone(), nowhere));
         let releases = Releases { store, fetcher, bundle: None, packages: None };
-        let version: Version = "1.6.1".parse().unwrap();
+        let version: Version = "1.4.0".parse().unwrap();
         let wanted = BTreeSet::from([Wanted::Release("gateway-api".into(), version)]);
         let failures = gather_these(wanted.clone(), &releases).await.unwrap_err();
         assert!(
-            failures[0].hint.as_ref().unwrap().contains("\"gateway-api:1.6.1\" = "),
+            failures[0].hint.as_ref().unwrap().contains("\"gateway-api:1.4.0\" = "),
             "{failures:?}"
         );
-        let pin = BTreeMap::from([("gateway-api:1.6.1".into(), format!("sha256:{:064}", 0))]);
+        let pin = BTreeMap::from([("gateway-api:1.4.0".into(), format!("sha256:{:064}", 0))]);
         let fetcher = releases.fetcher.clone().map(|fetcher| fetcher.pinned(&pin));
         let gathered = gather_these(wanted, &Releases { fetcher, ..releases }).await.unwrap();
         assert_eq!(gathered.missing.len(), 1);

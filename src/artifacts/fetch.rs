@@ -101,7 +101,9 @@ impl Fetcher {
             return Err(Failure::new(what, "no project is known that publishes it")
                 .hint("put it into the directory of release files by hand, with its checksum"));
         };
-        let sum = match self.pins.of_release(name, version) {
+        let pinned = self.pins.of_release(name, version);
+        let key = pinned.map(|_| pinned_as(name, version));
+        let sum = match pinned {
             Some(sum) => sum.to_string(),
             None => self.published(&what, name, version, &from).await?,
         };
@@ -122,7 +124,7 @@ impl Fetcher {
             let response = self.web.get(&what, file).await?;
             self.web.body(&what, &from.url, response, (&part, have), tell).await
         };
-        self.web.whole(&what, &from.url, (&part, &sum), once).await?;
+        self.web.whole(&what, &from.url, (&part, &sum), key.as_deref(), once).await?;
         self.store
             .keep(&part, &target, &sum, from.file())
             .map_err(|e| unwritable(&what, &target, &e))

@@ -204,12 +204,15 @@ async fn a_digest_that_is_laid_down_takes_the_place_of_the_projects_list() {
     };
     let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let wrong = with(&"0".repeat(64), &other).fetch("gateway-api", &version, &|_| ()).await;
-    assert!(wrong.unwrap_err().to_string().contains("is not what its checksum says"));
+    let wrong = wrong.unwrap_err();
+    assert!(wrong.to_string().contains("is not what its checksum says"), "{wrong}");
+    assert!(wrong.hint.unwrap().contains("\"gateway-api:1.6.1\" = "));
     with(&sum(&program()), &dir).fetch("gateway-api", &version, &|_| ()).await.unwrap();
     let release = Store::at(dir.path()).find("gateway-api", &version).unwrap();
     assert!(!release.archive);
     assert!(server.asked().iter().all(|asked| asked.starts_with("standard-install.yaml")));
-    let unpinned = Fetcher::new(Store::at(dir.path()), None).unpinned("gateway-api", &version);
+    let later: Version = "1.9.0".parse().unwrap();
+    let unpinned = Fetcher::new(Store::at(dir.path()), None).unpinned("gateway-api", &later);
     assert!(unpinned.unwrap().hint.unwrap().contains("[artifacts.digests]"));
     assert!(with("", &dir).unpinned("runc", &version).is_none(), "its project publishes one");
 }

@@ -215,7 +215,7 @@ impl Fetcher {
                 let response = registry.get(what, question).await?;
                 self.web.body(what, &url, response, (&part, have), &told).await
             };
-            self.web.whole(what, &url, (&part, blob.hex()), once).await
+            self.web.whole(what, &url, (&part, blob.hex()), None, once).await
         };
         let came = futures::future::join_all(chosen.blobs().map(one)).await;
         came.into_iter().collect::<Result<Vec<()>, Failure>>()?;

@@ -74,11 +74,15 @@ mod tests {
     }
 
     #[test]
-    fn every_argo_cd_of_the_table_is_pinned() {
+    fn what_nobody_publishes_a_sum_of_is_pinned_for_every_row_of_the_table() {
         let compat = super::super::compat();
         for line in compat.lines() {
-            let argocd = &compat.row(&format!("{line}.0").parse().unwrap()).unwrap().argocd;
-            assert!(Pins::default().of_release("argocd-install", argocd).is_some(), "{argocd}");
+            let row = compat.row(&format!("{line}.0").parse().unwrap()).unwrap();
+            for (name, version) in
+                [("argocd-install", &row.argocd), ("gateway-api", &row.gateway_api)]
+            {
+                assert!(Pins::default().of_release(name, version).is_some(), "{name} {version}");
+            }
         }
     }
 }

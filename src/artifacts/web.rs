@@ -114,6 +114,8 @@ impl Default for Web {
     }
 }
 
+const MISMATCH: &str = "somebody on the way changes it, or the mirror has another file under that name; another mirror is `[artifacts] mirror`";
+
 impl Web {
     pub fn waiting(first_wait: Duration) -> Self {
         Self { client: OnceLock::new(), first_wait }
@@ -255,6 +257,7 @@ impl Web {
         what: &str,
         url: &str,
         (part, sum): (&Path, &str),
+        pinned_as: Option<&str>,
         once: impl AsyncFn() -> Result<(), Stop>,
     ) -> Result<(), Failure> {
         let resumed = fs::metadata(part).is_ok_and(|m| m.len() > 0);
@@ -271,12 +274,13 @@ impl Web {
             }
             let _ = fs::remove_file(part);
         }
-        Err(Failure::new(
-            what,
-            format!("what {url} gives is not what its checksum says ({sum})"),
-        )
-        .left("it was thrown away: nothing was installed, and nothing was sent to any node")
-        .hint("somebody on the way changes it, or the mirror has another file under that name; another mirror is `[artifacts] mirror`"))
+        let mut hint = MISMATCH.to_string();
+        if let Some(key) = pinned_as {
+            hint.push_str(&format!("; this sum is laid down for it: if you have looked at the file, and it is what you want, its own goes into the inventory:\n[artifacts.digests]\n\"{key}\" = \"sha256:...\""));
+        }
+        Err(Failure::new(what, format!("what {url} gives is not what its checksum says ({sum})"))
+            .left("it was thrown away: nothing was installed, and nothing was sent to any node")
+            .hint(hint))
     }
 }
 

@@ -191,7 +191,7 @@ async fn package(
             let told = |progress: Progress| tell(&format!("{name} {version}"), progress);
             fetcher.web.body(&what, &url, response, (&part, have), &told).await
         };
-        fetcher.web.whole(&what, &url, (&part, sha256), once).await?;
+        fetcher.web.whole(&what, &url, (&part, sha256), None, once).await?;
         let _ = fs::remove_file(&signature);
         fs::rename(&part, &target).map_err(|e| unwritable(&what, &target, &e))?;
     }
