@@ -32,6 +32,15 @@ use clap::Parser;
 use args::{Cli, Verb};
 pub use exit::Exit;
 
+/// What a panic says before it ends everything.
+pub fn tell_bug(bug: &std::panic::PanicHookInfo<'_>) {
+    let said = bug.payload_as_str().unwrap_or("it says nothing");
+    let at = bug.location().map_or_else(String::new, |at| format!(" ({at})"));
+    output::err(&format!(
+        "\nerror: this is a bug in Slipway: {said}{at}\n  left: what was begun is in the ledger and in the nodes' journals\n  hint: the same command goes on; please report the first line, with the log of the run in the state directory\n"
+    ));
+}
+
 /// Parses the arguments, does what they say, and tells how it ended.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {
