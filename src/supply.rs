@@ -3,15 +3,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use tokio::sync::Semaphore;
 
 use crate::{
-    artifacts::{Fetcher, Progress, Release, Store, digest},
-    events::Failure,
+    artifacts::{Fetcher, Pins, Progress, Release, Store, digest, has_digest},
+    events::{Download, Failure},
     inventory::{Inventory, Os},
     names::image_file,
     ops::{
@@ -37,13 +36,15 @@ pub struct Releases {
     pub bundle: Option<PathBuf>,
     /// The distribution's packages, where that has them.
     pub packages: Option<PathBuf>,
+    /// What some of it has to be, wherever it comes from.
+    pub pins: Pins,
 }
 
 /// None for machines that need none.
 pub type Supply = Option<Releases>;
 
-/// Hears how far things are, in words.
-pub type Say<'a> = &'a (dyn Fn(String) + Send + Sync);
+/// Hears how far things are.
+pub type Say<'a> = &'a (dyn Fn(Download) + Send + Sync);
 
 /// How many files come at the same time: more than that only makes each of them slower.
 const AT_ONCE: usize = 4;
@@ -143,11 +144,20 @@ fn read(releases: &Releases, wanted: Wanted) -> Result<(Wanted, Parcel), Failure
     let (name, installed, release) = match &wanted {
         Wanted::Release(name, version) => {
             let release = store.find(name, version)?;
+            if releases.pins.of_release(name, version).is_some_and(|pin| pin != release.sha256) {
+                return Err(releases.another(&wanted, &release.file));
+            }
             let installed = Some(complete(name, version));
             (incoming(name, version, release.archive), installed, release)
         }
         // Whether it was imported is known to the runtime, and to no file.
-        Wanted::Image(image) => (image_file(image), None, store.find_image(image)?),
+        Wanted::Image(image) => {
+            let release = store.find_image(image)?;
+            if releases.pins.of(image).is_some_and(|pin| !has_digest(&release.file, pin)) {
+                return Err(releases.another(&wanted, &release.file));
+            }
+            (image_file(image), None, release)
+        }
         Wanted::Package(name) => {
             let file = releases.packages.clone().unwrap_or_default().join(name);
             let read = digest(&file);
@@ -191,7 +201,7 @@ async fn gather_these(
             }
             continue;
         }
-        if let Some(bundle) = releases.bundle.as_ref().filter(|_| !releases.is_here(&wanted)) {
+        if let Some(bundle) = releases.bundle.as_ref().filter(|_| !releases.lies_here(&wanted)) {
             let why = format!("{} does not have it", bundle.display());
             failures.push(Failure::new(format!("take {wanted} from the bundle"), why).hint(
                 "was it made from this inventory, and for this version? `slipway bundle verify` shows what is in it, `slipway bundle create` makes it anew",
@@ -223,7 +233,7 @@ pub async fn fetch(
     let turns = Semaphore::new(AT_ONCE);
     let one = async |wanted: Wanted| {
         let _turn = turns.acquire().await;
-        let told = |progress: Progress| tell(shown(&wanted, &progress));
+        let told = |progress: Progress| tell(progress.of(&wanted));
         match &wanted {
             Wanted::Release(name, version) => fetcher.fetch(name, version, &told).await?,
             Wanted::Image(image) => fetcher.fetch_image(image, &told).await?,
@@ -244,23 +254,40 @@ pub async fn fetch(
     if failures.is_empty() { Ok(parcels) } else { Err(failures) }
 }
 
-/// How far something is, in words.
-pub fn shown(wanted: &dyn fmt::Display, progress: &Progress) -> String {
-    let mb = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
-    let rate = progress.per_s.map_or(String::new(), |rate| format!(", {} MB/s", mb(rate)));
-    match (progress.done, progress.total) {
-        (true, _) => format!("fetched {wanted}: {} MB{rate}", mb(progress.bytes)),
-        (false, Some(total)) => {
-            let percent = 100 * progress.bytes / total.max(1);
-            let of = format!("{} of {} MB", mb(progress.bytes), mb(total));
-            format!("fetching {wanted}: {of}, {percent} %{rate}")
-        }
-        (false, None) => format!("fetching {wanted}: {} MB{rate}", mb(progress.bytes)),
-    }
-}
-
 impl Releases {
+    /// And is what it has to be, as far as that can be seen without reading all of it.
     fn is_here(&self, wanted: &Wanted) -> bool {
+        self.lies_here(wanted)
+            && match wanted {
+                Wanted::Release(name, version) => {
+                    let pin = self.pins.of_release(name, version);
+                    pin.is_none() || self.store.promised(name, version).as_deref() == pin
+                }
+                Wanted::Image(image) => self.pins.of(image).is_none_or(|pin| {
+                    self.store.image_place(image).is_some_and(|file| has_digest(&file, pin))
+                }),
+                Wanted::Package(_) => true,
+            }
+    }
+
+    /// Why a file that is here is not taken.
+    fn another(&self, wanted: &Wanted, file: &Path) -> Failure {
+        let why = format!("{} is not the one whose digest is laid down for it", file.display());
+        let failure = Failure::new(format!("take {wanted} from the release files"), why)
+            .left("nothing was sent to any node");
+        failure.hint(match (&self.bundle, &self.fetcher) {
+            (Some(bundle), _) => format!(
+                "compare `[artifacts.digests]` with {}, or make it anew from this inventory",
+                bundle.display()
+            ),
+            (None, Some(_)) => {
+                "remove it and its checksum, so that it is fetched again; or correct `[artifacts.digests]`".into()
+            }
+            (None, None) => "put the right one there (of images, one that Slipway fetched: others do not say their digest where it is looked for); or correct `[artifacts.digests]`".into(),
+        })
+    }
+
+    fn lies_here(&self, wanted: &Wanted) -> bool {
         match wanted {
             Wanted::Release(name, version) => self.store.place(name, version).is_some(),
             Wanted::Image(image) => self.store.image_place(image).is_some(),
@@ -388,7 +415,8 @@ mod tests {
         let store = Store::at(dir.path());
         let nowhere = Some("http://127.0.0.1:1".to_string());
         let fetcher = Some(Fetcher::new(store.clone(), nowhere));
-        let releases = Releases { store, fetcher, bundle: None, packages: None };
+        let pins = Pins::default();
+        let releases = Releases { store, fetcher, bundle: None, packages: None, pins };
         let version: Version = "1.4.0".parse().unwrap();
         let wanted = BTreeSet::from([Wanted::Release("gateway-api".into(), version)]);
         let failures = gather_these(wanted.clone(), &releases).await.unwrap_err();
@@ -403,6 +431,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_here_is_not_taken_when_something_else_is_laid_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path());
+        let file = dir.path().join("runc-1.4.3-linux-amd64");
+        std::fs::write(&file, b"program").unwrap();
+        let (sum, _) = digest(&file).unwrap();
+        std::fs::write(format!("{}.sha256", file.display()), format!("{sum}  runc.amd64\n"))
+            .unwrap();
+        let version: Version = "1.4.3".parse().unwrap();
+        let wanted = || BTreeSet::from([Wanted::Release("runc".into(), version.clone())]);
+        let with = |sum: &str, fetcher| {
+            let pin = BTreeMap::from([("runc:1.4.3".to_string(), format!("sha256:{sum}"))]);
+            let (store, pins) = (store.clone(), Pins::default().and(&pin));
+            Releases { store, fetcher, bundle: None, packages: None, pins }
+        };
+        let gathered = gather_these(wanted(), &with(&sum, None)).await.unwrap();
+        assert_eq!((gathered.parcels.len(), gathered.missing.len()), (1, 0));
+        // Fetched anew where that can be, for what comes then is compared; else it is an error.
+        let other = "0".repeat(64);
+        let fetcher = Fetcher::new(store.clone(), Some("http://127.0.0.1:1".into()));
+        let gathered = gather_these(wanted(), &with(&other, Some(fetcher))).await.unwrap();
+        assert_eq!((gathered.parcels.len(), gathered.missing.len()), (0, 1));
+        let failures = gather_these(wanted(), &with(&other, None)).await.unwrap_err();
+        assert!(failures[0].causes[0].contains("whose digest is laid down"), "{failures:?}");
+        let hint = failures[0].hint.as_ref().unwrap();
+        assert!(hint.contains("[artifacts.digests]"), "{hint}");
+    }
+
+    #[tokio::test]
     async fn what_a_bundle_lacks_is_told_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let releases = Releases {
@@ -410,6 +467,7 @@ mod tests {
             fetcher: None,
             bundle: Some("x.slipway".into()),
             packages: None,
+            pins: Pins::default(),
         };
         let wanted = BTreeSet::from([Wanted::Image("registry.k8s.io/pause:1".into())]);
         let failures = obtain(wanted.clone(), &releases, &|_| ()).await.unwrap_err();

@@ -461,11 +461,21 @@ fn etcd() {
     desk.snapshot("etcd");
 }
 
+fn sum_of(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What can be said of bundles where nothing can be fetched.
 #[test]
 fn bundles() {
     let mut desk = Desk::new();
-    let nothing = "\n[artifacts]\ndir = \"nothing\"\ndownload = false\n";
+    // Files that are named in themselves; of the one whose digest is known, that is laid down.
+    let kubernetes = "1.36.4".parse().unwrap();
+    let gateway = &slipway::artifacts::compat().row(&kubernetes).unwrap().gateway_api;
+    let sum = sum_of(&format!("gateway-api-{gateway}-linux-amd64.tar.gz"));
+    let nothing = format!(
+        "\n[artifacts]\ndir = \"nothing\"\ndownload = false\n\n[artifacts.digests]\n\"gateway-api:{gateway}\" = \"sha256:{sum}\"\n"
+    );
     let homelab = HOMELAB.replacen("\n[[node]]", &format!("{nothing}\n[[node]]"), 1);
     desk.file("offline.toml", &homelab);
     desk.file("page.slipway", "<html>404 not found</html>\n");
@@ -487,8 +497,7 @@ fn bundles() {
     for line in said.err.lines() {
         let named = line.split_once("there is no ").and_then(|(_, rest)| rest.split_once(' '));
         let Some((name, _)) = named else { continue };
-        let sum = Sha256::digest(name.as_bytes());
-        let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = sum_of(name);
         desk.file(&format!("nothing/{name}"), name);
         desk.file(&format!("nothing/{name}.sha256"), &format!("{sum}  {name}\n"));
     }

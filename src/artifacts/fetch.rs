@@ -12,7 +12,10 @@ use super::{
     store::Store,
     web::{NOTHING_DONE, Question, Web, alone, is_whole, unwritable},
 };
-use crate::{events::Failure, names::Version};
+use crate::{
+    events::{Download, Failure},
+    names::Version,
+};
 
 /// How far a download is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,14 @@ pub struct Progress {
     /// Of what came in this go.
     pub per_s: Option<u64>,
     pub done: bool,
+}
+
+impl Progress {
+    /// As it is told, of what it is.
+    pub fn of(self, what: &dyn std::fmt::Display) -> Download {
+        let Self { bytes, total, per_s, done } = self;
+        Download { what: what.to_string(), bytes, total, per_s, done }
+    }
 }
 
 /// Hears how far a download is. One type for everybody, or each listener would have a copy of the

@@ -123,9 +123,18 @@ pub fn other_platform(config: &[u8]) -> Option<String> {
     (os != "linux" || architecture != "amd64").then(|| format!("{os}/{architecture}"))
 }
 
-/// What an archive of one image has at its top, under the names that importers go by.
-pub fn index_of(image: &ImageName, manifest: &Manifest, digest: &str, size: usize) -> Vec<u8> {
-    let index = json!({
+/// The digest that the registry showed, where that is the one of a whole index.
+const SHOWN: &str = "io.slipway.image.shown-digest";
+
+/// What an archive of one image has at its top, under the names that importers go by. `shown` is what the
+/// registry shows for it, which `digest` is a part of, or the same.
+pub fn index_of(
+    image: &ImageName,
+    manifest: &Manifest,
+    (shown, digest): (&str, &str),
+    size: usize,
+) -> Vec<u8> {
+    let mut index = json!({
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
         "manifests": [{
@@ -138,7 +147,18 @@ pub fn index_of(image: &ImageName, manifest: &Manifest, digest: &str, size: usiz
             },
         }],
     });
+    if shown != digest {
+        index["manifests"][0]["annotations"][SHOWN] = shown.into();
+    }
     index.to_string().into_bytes()
+}
+
+/// Under which digests what lies under such a top is known.
+pub fn digests_in(index: &[u8]) -> Vec<String> {
+    let index: serde_json::Value = serde_json::from_slice(index).unwrap_or_default();
+    let manifests = index["manifests"].as_array().into_iter().flatten();
+    let both = manifests.flat_map(|m| [&m["digest"], &m["annotations"][SHOWN]]);
+    both.filter_map(|digest| digest.as_str().map(str::to_string)).collect()
 }
 
 #[cfg(test)]

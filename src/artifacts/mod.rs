@@ -22,6 +22,8 @@ pub mod pacman;
 
 pub use compat::{Compat, Row, compat};
 pub use fetch::{Fetcher, Progress, Tell};
+pub use oci::has_digest;
+pub use pins::Pins;
 pub use sources::{is_release, program};
 pub use store::{Release, Store, digest};
 pub use web::{chain, tls};

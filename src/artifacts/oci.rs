@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
+    io::{self, BufReader, Read as _},
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -19,7 +19,8 @@ use super::{
     fetch::{Fetcher, Progress, Tell},
     hashed::Hashed,
     manifest::{
-        ACCEPT, Descriptor, Document, Manifest, for_our_nodes, index_of, other_platform, read,
+        ACCEPT, Descriptor, Document, Manifest, digests_in, for_our_nodes, index_of,
+        other_platform, read,
     },
     registry::Registry,
     tar,
@@ -32,6 +33,9 @@ use crate::{
 
 /// How many layers of an image come at the same time.
 const AT_ONCE: usize = 3;
+/// What an archive's parts are listed in.
+const INDEX: &str = "index.json";
+const MOST_INDEX: u64 = 1 << 20;
 
 /// What is to become one archive.
 struct Chosen {
@@ -40,6 +44,8 @@ struct Chosen {
     /// As the registry wrote it: its digest is of these bytes.
     bytes: Vec<u8>,
     sha256: String,
+    /// The digest that the registry shows for it.
+    shown: String,
 }
 
 impl Chosen {
@@ -79,7 +85,9 @@ impl Fetcher {
         let blobs = dir.join(format!(".blobs-{}", &chosen.sha256[..32]));
         fs::create_dir_all(&blobs).map_err(|e| unwritable(&what, &blobs, &e))?;
         let _alone = alone(&part).await.map_err(|e| unwritable(&what, &part, &e))?;
-        if target.exists() && self.store.find_image(image).is_ok() {
+        let pinned = self.pins.of(&chosen.image.to_string());
+        if pinned.is_none_or(|pin| has_digest(&target, pin)) && self.store.find_image(image).is_ok()
+        {
             // Another run was faster.
             let _ = (fs::remove_file(&part), fs::remove_dir_all(&blobs));
             return Ok(());
@@ -132,7 +140,9 @@ impl Fetcher {
         let document =
             read(&bytes).map_err(|why| refused(what, format!("{url} {why}")).hint(LOOK))?;
         let chosen = match document {
-            Document::Image(manifest) => Chosen { image, manifest, bytes, sha256 },
+            Document::Image(manifest) => {
+                Chosen { image, manifest, bytes, sha256, shown: top.clone() }
+            }
             Document::Index(all) => {
                 let ours = for_our_nodes(&all).map_err(|kinds| {
                     refused(what, format!("{url} has nothing for linux/amd64, but for {kinds}"))
@@ -144,7 +154,9 @@ impl Fetcher {
                     return Err(other_digest(what, &url, &ours.digest, &sha256));
                 }
                 match read(&bytes) {
-                    Ok(Document::Image(manifest)) => Chosen { image, manifest, bytes, sha256 },
+                    Ok(Document::Image(manifest)) => {
+                        Chosen { image, manifest, bytes, sha256, shown: top.clone() }
+                    }
                     Ok(Document::Index(_)) => {
                         let why = format!("{url} is an index inside an index");
                         return Err(refused(what, why).hint(LOOK));
@@ -228,14 +240,34 @@ fn other_digest(what: &str, url: &str, wanted: &str, found: &str) -> Failure {
         .hint("somebody on the way changes it, or the mirror is not whole; another mirror is `[artifacts] mirror`")
 }
 
+/// Whether an archive says that it is of the image with this digest. One that another program wrote may be
+/// laid out in another way, and says nothing then.
+pub fn has_digest(archive: &Path, digest: &str) -> bool {
+    let found = || -> io::Result<bool> {
+        let mut reader = tar::Reader::new(BufReader::new(File::open(archive)?));
+        while let Some(entry) = reader.entry()? {
+            if entry.name != INDEX {
+                io::copy(&mut reader, &mut io::sink())?;
+                continue;
+            }
+            let mut index = Vec::new();
+            reader.by_ref().take(MOST_INDEX).read_to_end(&mut index)?;
+            return Ok(digests_in(&index).iter().any(|found| found == digest));
+        }
+        Ok(false)
+    };
+    found().unwrap_or(false)
+}
+
 /// An OCI layout, in an order that is always the same. Its checksum. Blocks.
 fn pack(chosen: &Chosen, blobs: &Path, to: &Path) -> io::Result<String> {
     let digest = format!("sha256:{}", chosen.sha256);
-    let index = index_of(&chosen.image, &chosen.manifest, &digest, chosen.bytes.len());
+    let digests = (chosen.shown.as_str(), digest.as_str());
+    let index = index_of(&chosen.image, &chosen.manifest, digests, chosen.bytes.len());
     let mut archive = tar::Archive::new(Hashed::new(File::create(to)?));
     let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
     archive.file("oci-layout", layout.len() as u64, &layout[..])?;
-    archive.file("index.json", index.len() as u64, &index[..])?;
+    archive.file(INDEX, index.len() as u64, &index[..])?;
     let place = |hex: &str| format!("blobs/sha256/{hex}");
     archive.file(&place(&chosen.sha256), chosen.bytes.len() as u64, &chosen.bytes[..])?;
     for blob in chosen.blobs() {

@@ -172,10 +172,17 @@ async fn an_image_becomes_an_archive_that_runtimes_import() {
     assert!(last.done && last.bytes > 1_600_000, "{last:?}");
     // The same image is the same file, whenever it is fetched.
     assert_eq!(fetch(&image).await.release().unwrap().sha256, release.sha256);
-    assert_eq!(
-        fetch(&Image::new().indexed("linux/amd64")).await.release().unwrap().sha256,
-        release.sha256
-    );
+    // Behind an index it is known under that one's digest too.
+    let indexed = Image::new().indexed("linux/amd64");
+    let Does::Gives(index) = &indexed.does.last().unwrap().1 else { panic!() };
+    let behind = fetch(&indexed).await;
+    let behind_file = behind.release().unwrap().file;
+    for (archive, known) in [(&release.file, false), (&behind_file, true)] {
+        assert!(has_digest(archive, &digest(&image.manifest)));
+        assert_eq!(has_digest(archive, &digest(index)), known);
+    }
+    assert!(!has_digest(&behind_file, &digest(b"other")));
+    assert!(!has_digest(Path::new("/none"), &digest(index)));
 }
 
 #[tokio::test]

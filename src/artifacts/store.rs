@@ -83,6 +83,11 @@ impl Store {
         fs::File::open(&self.dir)?.sync_all()
     }
 
+    /// What the checksum beside a file says that it is. Reads nothing of the file.
+    pub fn promised(&self, name: &str, version: &Version) -> Option<String> {
+        checksum(&fs::read_to_string(sums_of(&self.place(name, version)?)).ok()?)
+    }
+
     /// An image's archive, read through and compared with its checksum. Blocks.
     pub fn find_image(&self, image: &str) -> Result<Release, Failure> {
         let what = format!("take the image {image} from the release files");

@@ -147,7 +147,7 @@ impl<'a> Verb<'a> {
     fn fleet(&self, dir: &StateDir, keep: bool) -> Result<Fleet, Error> {
         let mut fleet = context::fleet(self.global, &self.loaded, dir, keep)?;
         if let Some(bundle) = &self.change.bundle {
-            fleet.supply = Some(context::bundled(bundle)?);
+            fleet.supply = Some(context::bundled(bundle, &self.loaded)?);
         }
         Ok(fleet)
     }

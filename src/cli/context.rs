@@ -16,7 +16,7 @@ use super::{
     output,
 };
 use crate::{
-    artifacts::{self, Fetcher, bundle},
+    artifacts::{self, Fetcher, Pins, bundle},
     backup::Store,
     clock::Clock,
     inventory::{self, Inventory, Loaded, Node, Sim},
@@ -195,11 +195,12 @@ pub fn releases(loaded: &Loaded) -> Releases {
     let fetcher = asked
         .download
         .then(|| Fetcher::new(store.clone(), asked.mirror.clone()).pinned(&asked.digests));
-    Releases { store, fetcher, bundle: None, packages: None }
+    let pins = Pins::default().and(&asked.digests);
+    Releases { store, fetcher, bundle: None, packages: None, pins }
 }
 
 /// `--bundle`: what is in it, and nothing else.
-pub fn bundled(bundle: &Path) -> Result<Releases, Error> {
+pub fn bundled(bundle: &Path, loaded: &Loaded) -> Result<Releases, Error> {
     let (_, home) = user_and_home();
     let unpacked = bundle::unpack(bundle, &cache(home.as_deref()).join("slipway/bundles"))
         .map_err(|failure| Error::failures(vec![failure], None))?;
@@ -208,6 +209,7 @@ pub fn bundled(bundle: &Path) -> Result<Releases, Error> {
         fetcher: None,
         bundle: Some(bundle.to_path_buf()),
         packages: unpacked.packages,
+        pins: Pins::default().and(&loaded.inventory.artifacts.digests),
     })
 }
 
