@@ -130,6 +130,25 @@ fn an_op_that_fails_for_good_stops_the_run_and_names_everything() {
 }
 
 #[test]
+fn a_member_needs_less_room_than_one_that_is_to_become_one() {
+    simulated(async {
+        let mut fleet = Fleet::fresh(inventory(3), 1);
+        let node = "node-b".parse().unwrap();
+        let room = |fleet: &Fleet, mb| fleet.cell.change(&node, |m| m.var_free_mb = mb);
+        room(&fleet, 9_000);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("9000 MB free under /var, 10000 MB are wanted"), "{came}");
+        room(&fleet, 20_000);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "changed");
+        room(&fleet, 9_000);
+        assert_eq!(result(&fleet.type_(&bootstrap()).await), "unchanged");
+        room(&fleet, 900);
+        let came = result(&fleet.type_(&bootstrap()).await);
+        assert!(came.contains("900 MB free under /var, 1000 MB are wanted"), "{came}");
+    });
+}
+
+#[test]
 fn pods_that_do_not_reach_each_other_are_told_by_their_nodes() {
     simulated(async {
         let mut fleet = Fleet::fresh(inventory(3), 1);

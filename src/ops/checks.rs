@@ -42,6 +42,9 @@ impl Action for Identity {
     }
 }
 
+/// Of the room that a machine has to have when it becomes a member, how much it still has to have as one.
+const MEMBER_SHARE: u64 = 10;
+
 /// The host can carry a Kubernetes node at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostFit {
@@ -82,17 +85,22 @@ impl Action for HostFit {
         if memory_mb < self.min_memory_mb {
             wrong.push(format!("{memory_mb} MB of memory, {} MB are wanted", self.min_memory_mb));
         }
-        if free_mb < self.min_var_free_mb {
-            wrong.push(format!(
-                "{free_mb} MB free under /var, {} MB are wanted",
-                self.min_var_free_mb
-            ));
+        // A member has what that room is for; that its disk fills up is told by doctor.
+        let share = if sys.local_kube().await?.kubelet_conf { MEMBER_SHARE } else { 1 };
+        let wanted_mb = self.min_var_free_mb / share;
+        let hint = match wrong.is_empty() {
+            true => {
+                "free space there (`du -xh /var | sort -h | tail` shows what takes it), or give /var a larger disk"
+            }
+            false => "mend the host, or take it out of the inventory",
+        };
+        if free_mb < wanted_mb {
+            wrong.push(format!("{free_mb} MB free under /var, {wanted_mb} MB are wanted"));
         }
         if wrong.is_empty() {
             return Ok(Observed::Holds);
         }
-        Err(OpError::new(self.title(), wrong.join("; "))
-            .hint("mend the host, or take it out of the inventory"))
+        Err(OpError::new(self.title(), wrong.join("; ")).hint(hint))
     }
 }
 
