@@ -187,9 +187,7 @@ pub async fn conduct(order: &Order<'_>, means: Means, ask: impl FnOnce(&Plan) ->
         return Outcome::Declined;
     }
     let teller = recorder.clone();
-    let tell = move |text| {
-        drop(teller.emit(Event::Note { level: Level::Info, node: None, text, hint: None }));
-    };
+    let tell = move |download| drop(teller.emit(Event::Download(download)));
     let fetched = tokio::select! {
         biased;
         Some(()) = interrupts.recv() => {

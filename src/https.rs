@@ -21,11 +21,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take: longer than any that is worth waiting for on the same node.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// How long a connection is kept for the next question: from one op to another, and not over the restart of
-/// a server.
+/// How long a connection is kept for the next question: from one op to another.
 const KEPT: Duration = Duration::from_secs(2);
-/// More servers than one cluster's API servers and members are not remembered.
-const MOST_KNOWN: usize = 16;
+const MOST_KNOWN: usize = 8;
 
 /// A certificate and its key, both PEM.
 pub type Client = (Vec<u8>, Vec<u8>);
@@ -341,9 +339,13 @@ impl Https {
 }
 
 /// Servers that were asked before. What is asked next goes over the same connection, if it is asked at once:
-/// a handshake with certificates on both sides is more work than most questions are.
+/// a handshake with certificates on both sides is more work than most questions are. For servers of this
+/// very machine: one elsewhere that went dark would be noticed late.
 #[derive(Debug, Clone, Default)]
-pub struct Known(Arc<Mutex<BTreeMap<(String, [u8; 32]), Https>>>);
+pub struct Known(Arc<Mutex<BTreeMap<Server, Https>>>);
+
+/// Its base, and a sum of the credentials.
+type Server = (String, [u8; 32]);
 
 impl Known {
     /// `base` is `https://HOST:PORT`. With other credentials it counts as another server.

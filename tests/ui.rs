@@ -533,7 +533,7 @@ fn event(secrets: Vec<String>) -> impl Strategy<Value = Event> {
         elapsed_ms,
     });
     let node = (0..3usize).prop_map(|node| name(NODES[node]));
-    let others = (node.clone(), text.clone(), text.clone(), any::<bool>(), 0..11u8).prop_map(
+    let others = (node.clone(), text.clone(), text.clone(), any::<bool>(), 0..13u8).prop_map(
         |(node, a, b, yes, kind)| match kind {
             0 => Event::NodeConnected { node, machine_id: a, again: yes },
             1 => Event::NodeLost { node, why: a },
@@ -555,6 +555,14 @@ fn event(secrets: Vec<String>) -> impl Strategy<Value = Event> {
             },
             9 => Event::HandOffWaits { repo: a.clone(), commit: b, waiting: vec![a] },
             8 => Event::LeaseTaken { node, generation: u64::MAX, from: yes.then_some(a) },
+            10 => Event::Brought { node, what: a, bytes: u64::MAX },
+            11 => Event::Download(Download {
+                what: a,
+                bytes: u64::MAX,
+                total: yes.then_some(u64::MAX),
+                per_s: Some(u64::MAX),
+                done: yes,
+            }),
             _ => Event::Interrupted { leaving_at_once: yes },
         },
     );

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     artifacts::{
+        Progress,
         bundle::{self, Contents, Ingredient, Inputs, Listed, Made},
         pacman,
     },
@@ -79,7 +80,7 @@ fn create(
     }
     let releases = context::releases(&loaded);
     let parcels = runtime
-        .block_on(supply::obtain(wanted, &releases, &say))
+        .block_on(supply::obtain(wanted, &releases, &|download| say(download.to_string())))
         .map_err(|failures| Error::failures(failures, Some(context::command_line())))?;
     let mut packages = packages;
     if let (Source::Mirror { .. }, None) = (&source, &releases.fetcher) {
@@ -94,7 +95,7 @@ fn create(
         if !asked.names.is_empty() {
             let mirrors = pacman::Mirror::all(inventory.artifacts.mirror.as_deref());
             let dir = context::packages_dir();
-            let tell = |what: &str, progress| say(supply::shown(&what, &progress));
+            let tell = |what: &str, progress: Progress| say(progress.of(&what).to_string());
             let fetching = pacman::fetch(fetcher, &mirrors, &dir, &asked, &tell);
             let fetched = runtime
                 .block_on(fetching)

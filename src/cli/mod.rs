@@ -34,6 +34,8 @@ pub use exit::Exit;
 
 /// What a panic says before it ends everything.
 pub fn tell_bug(bug: &std::panic::PanicHookInfo<'_>) {
+    // On a node, what ops have started ends with their agent.
+    crate::ops::linux::command::kill_now();
     let said = bug.payload_as_str().unwrap_or("it says nothing");
     let at = bug.location().map_or_else(String::new, |at| format!(" ({at})"));
     output::err(&format!(

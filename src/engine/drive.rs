@@ -196,13 +196,7 @@ pub async fn run(plan: Plan, job: Job, mut interrupts: mpsc::Receiver<()>) -> Ru
 }
 
 fn brought(node: &NodeName, parcel: &Parcel) -> Event {
-    let megabytes = parcel.bytes.div_ceil(1_000_000);
-    Event::Note {
-        level: Level::Info,
-        node: Some(node.clone()),
-        text: format!("{} was brought, {megabytes} MB", parcel.name),
-        hint: None,
-    }
+    Event::Brought { node: node.clone(), what: parcel.name.clone(), bytes: parcel.bytes }
 }
 
 fn outline(plan: &Plan, parallel: usize) -> Outline {

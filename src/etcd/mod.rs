@@ -72,8 +72,13 @@ fn host(url: &Value) -> Option<String> {
 }
 
 impl Etcd {
-    pub fn at(host: &str, with: &Credentials, known: &Known) -> Answer<Self> {
-        Ok(Self { https: known.server(format!("https://{host}:{PORT}"), with)? })
+    pub fn at(host: &str, with: &Credentials, known: Option<&Known>) -> Answer<Self> {
+        let base = format!("https://{host}:{PORT}");
+        let https = match known {
+            Some(known) => known.server(base, with)?,
+            None => Https::new(base, with)?,
+        };
+        Ok(Self { https })
     }
 
     async fn call(&self, path: &str, body: Value) -> Answer<Value> {

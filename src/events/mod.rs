@@ -5,10 +5,12 @@
 mod delivery;
 mod failure;
 mod stamp;
+mod transfer;
 
 pub use delivery::AppState;
 pub use failure::{Failure, Refusal};
 pub use stamp::{STREAM_VERSION, Stamped};
+pub use transfer::{Download, megabytes};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,14 @@ pub enum Event {
     // The run as a whole.
     RunStarted(RunStarted),
     RunFinished(RunFinished),
+
+    // Files on their way, before the run and in it.
+    Download(Download),
+    Brought {
+        node: NodeName,
+        what: String,
+        bytes: u64,
+    },
 
     // Phases, in order.
     PhaseStarted {
@@ -265,6 +275,8 @@ impl Event {
             Event::OpStarted { .. }
                 | Event::OpOutput { .. }
                 | Event::Applications { .. }
+                | Event::Download(_)
+                | Event::Brought { .. }
                 | Event::Note { level: Level::Info, .. }
         )
     }

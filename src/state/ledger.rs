@@ -196,6 +196,8 @@ impl Ledger {
             | Event::OpStarted { .. }
             | Event::OpOutput { .. }
             | Event::Applications { .. }
+            | Event::Download(_)
+            | Event::Brought { .. }
             | Event::RetryScheduled { .. }
             | Event::Interrupted { .. }
             | Event::Note { .. } => {}

@@ -213,9 +213,11 @@ fn sentence(event: &Event) -> Option<String> {
             let hint = hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
             format!("note: {node}{text}{hint}")
         }
-        Event::OpStarted { .. } | Event::OpOutput { .. } | Event::Applications { .. } => {
-            return None;
-        }
+        Event::OpStarted { .. }
+        | Event::OpOutput { .. }
+        | Event::Applications { .. }
+        | Event::Download(_)
+        | Event::Brought { .. } => return None,
     })
 }
 

@@ -61,6 +61,9 @@ pub fn decide(scene: &Scene, node: &Node) -> Decision {
         draft(Traffic { nodes, image, dns, domain: DOMAIN.into(), wait_s: 120 }.into());
     }
     if node.name == *last && nodes.len() > 1 {
+        if node.name != acting {
+            draft(NodesReady { nodes: nodes.clone(), kubelet: None, wait_s: 180 }.into());
+        }
         draft(DnsSpread { nodes }.into());
     }
     Ok(drafts)

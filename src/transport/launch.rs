@@ -7,7 +7,7 @@ use super::{
     dial::Line,
     exec::Remote,
     push::{Image, PLACES, push_agent},
-    shell::{Begun, Shell, Sudo, as_root, ended, printed},
+    shell::{Begun, Shell, Sudo, as_root, ended, printed, vanished},
 };
 use crate::{agent::frames::PREAMBLE, events::Failure};
 
@@ -50,8 +50,7 @@ pub async fn launch(
                 .hint("only x86-64 nodes can be driven; take this one out of the inventory"));
             }
             Started::Absent { .. } if pushed => {
-                return Err(Failure::new(WHAT, "it was pushed, and does not start")
-                    .hint("is /var/lib/slipway cleaned up by something on this node?"));
+                return Err(vanished(WHAT));
             }
             Started::Absent { .. } => push_agent(&shell, image).await?,
         }

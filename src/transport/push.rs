@@ -19,9 +19,13 @@ use super::{
     Parcel,
     exec::Remote,
     launch::{ABSENT, agent_script},
-    shell::{Begun, Shell, as_root, ended, printed},
+    shell::{Begun, Shell, as_root, ended, printed, vanished},
 };
-use crate::{agent::frames::READY, events::Failure, names::hex};
+use crate::{
+    agent::frames::{READY, SAYS},
+    events::Failure,
+    names::hex,
+};
 
 const NO_PLACE: u32 = 96;
 const NOT_UNPACKED: u32 = 95;
@@ -125,7 +129,8 @@ pub async fn push_parcel(
             Begun::Over(remote) => match remote.fate.code() {
                 Some(0) => return Ok(false),
                 // It was cleaned away since it was started.
-                Some(ABSENT) if !pushed => {
+                Some(ABSENT) if pushed => return Err(vanished(&what)),
+                Some(ABSENT) => {
                     push_agent(shell, agent).await?;
                     continue;
                 }
@@ -133,10 +138,23 @@ pub async fn push_parcel(
             },
         };
         shell.feed(&what, &mut remote, packing(&parcel.file)).await?;
-        return match remote.fate.code() {
-            Some(0) => Ok(true),
-            _ => Err(ended(&what, user, &remote)),
-        };
+        if remote.fate.code() == Some(0) {
+            return Ok(true);
+        }
+        let mut failure = ended(&what, user, &remote);
+        // It did speak.
+        if !remote.fate.stderr().contains(SAYS) {
+            let how = match remote.fate.code() {
+                Some(code) => format!("the agent that took it ended: exit {code}"),
+                None => "the connection was closed before all of it was there".into(),
+            };
+            failure.causes = vec![how];
+            failure.hint = Some(
+                "run the same command again; `journalctl -b` and `dmesg` on the node may say more"
+                    .into(),
+            );
+        }
+        return Err(failure);
     }
     unreachable!("the second try returns")
 }

@@ -185,6 +185,12 @@ async fn feed_sudo(
     sent.await.map_err(|e| Failure::new("become root", format!("the connection broke: {e}")))
 }
 
+/// What is wrong where the agent is not, though it was pushed a moment ago.
+pub fn vanished(what: &str) -> Failure {
+    Failure::new(what, "the agent was pushed, and does not start")
+        .hint("is /var/lib/slipway cleaned up by something on this node?")
+}
+
 /// Why a command at the far end ended before it did what it was for.
 pub fn ended(what: &str, user: &str, remote: &Remote) -> Failure {
     let stderr = printed(remote);

@@ -17,6 +17,7 @@ use super::{
     Fold, Options, Size,
     board::Board,
     clean::Cleaner,
+    downloads,
     lines::{Weight, narrate},
     paint::{Color, Mark, Row},
     plain::{trailer, unfinished},
@@ -118,6 +119,9 @@ impl Bars {
 impl Fold for Bars {
     fn event(&mut self, stamped: &Stamped) {
         let stamped = self.cleaner.event(stamped);
+        if let Event::RunStarted(_) = stamped.event {
+            self.print(&downloads::fetched(&self.board, stamped.at_ms));
+        }
         self.board.apply(&stamped);
         self.newest = Instant::now();
         if let Event::RunFinished(_) = stamped.event {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Expected, run::RunView, words::one_line};
 use crate::{
-    events::{Event, OpRef, OpResult, Stamped},
+    events::{Download, Event, OpRef, OpResult, Stamped},
     names::{NodeName, PhaseName},
 };
 
@@ -17,6 +17,8 @@ pub struct Board {
     /// The time of the newest event.
     pub at_ms: u64,
     pub interrupted: bool,
+    /// What is fetched before the run begins, in the order in which it began.
+    pub downloads: Vec<Download>,
     /// Nodes that cannot be reached, and why.
     lost: BTreeMap<NodeName, String>,
     expected: Expected,
@@ -78,6 +80,7 @@ impl Board {
             started_ms: 0,
             at_ms: 0,
             interrupted: false,
+            downloads: Vec::new(),
             lost: BTreeMap::new(),
             expected,
         }
@@ -93,7 +96,18 @@ impl Board {
                 self.at_ms = now;
                 self.phase = None;
                 self.interrupted = false;
+                self.downloads.clear();
                 self.lost.clear();
+            }
+            Event::Download(download) => {
+                if self.downloads.is_empty() {
+                    self.started_ms = now;
+                }
+                let download = Download { what: one_line(&download.what), ..download.clone() };
+                match self.downloads.iter_mut().find(|known| known.what == download.what) {
+                    Some(known) => *known = download,
+                    None => self.downloads.push(download),
+                }
             }
             Event::RunFinished(_) => self.phase = None,
             Event::PhaseStarted { phase, lanes, .. } => {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::redact::{LineGuard, Redactor};
 use crate::{
-    events::{AppState, Event, Failure, OpRef, OpResult, Stamped},
+    events::{AppState, Download, Event, Failure, OpRef, OpResult, Stamped},
     names::NodeName,
 };
 
@@ -45,6 +45,8 @@ impl Cleaner {
                 self.text(&mut run.run);
                 run.failures.iter_mut().for_each(|failure| self.failure(failure));
             }
+            Event::Download(Download { what, bytes: _, total: _, per_s: _, done: _ })
+            | Event::Brought { node: _, what, bytes: _ } => self.text(what),
             Event::PhaseStarted { phase: _, pace: _, lanes: _ }
             | Event::PhaseFinished { phase: _, result: _, elapsed_ms: _ }
             | Event::Interrupted { leaving_at_once: _ } => {}

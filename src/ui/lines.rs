@@ -12,7 +12,7 @@ use super::{
 use crate::{
     events::{
         AppState, Event, LanePreview, Level, OpRef, OpResult, Pace, PhaseResult, RunFinished,
-        RunResult, RunStarted,
+        RunResult, RunStarted, megabytes,
     },
     names::{NodeName, PhaseName},
 };
@@ -196,6 +196,13 @@ pub fn narrate(view: &RunView, event: &Event, trailer: failure::Trailer<'_>) -> 
         }
         Event::Interrupted { leaving_at_once: true } => {
             one(Weight::Headline, Mark::Warn, "interrupted again: leaving at once".into())
+        }
+        Event::Download(download) => {
+            one(Weight::Item, Mark::Plain, one_line(&download.to_string()))
+        }
+        Event::Brought { node, what, bytes } => {
+            let text = format!("{}{what} was brought, {}", on(node), megabytes(*bytes));
+            one(Weight::Item, Mark::Dim, text)
         }
         Event::Note { level, node, text, hint } => {
             let (word, mark) = match level {

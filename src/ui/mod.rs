@@ -17,6 +17,7 @@ mod run;
 
 mod bars;
 mod board;
+mod downloads;
 #[cfg(test)]
 mod fixture;
 mod json;

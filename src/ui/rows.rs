@@ -4,6 +4,7 @@
 
 use super::{
     board::{Board, Lane, LaneState, PhaseBoard},
+    downloads,
     lines::place,
     paint::{Mark, Row},
     tree,
@@ -11,6 +12,10 @@ use super::{
 };
 
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
+
+pub fn spinner(frame: Frame) -> &'static str {
+    SPINNER[frame.number % SPINNER.len()]
+}
 
 /// When and where a picture is drawn.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +29,11 @@ pub struct Frame {
 
 /// A header and one row a lane, at most as many as fit.
 pub fn rows(board: &Board, frame: Frame) -> Vec<Row> {
-    if board.view.started.is_none() || board.view.finished {
+    if board.view.finished {
         return Vec::new();
+    }
+    if board.view.started.is_none() {
+        return cut(downloads::rows(board, frame), frame);
     }
     let mut rows = vec![header(board, frame)];
     if let Some(phase) = &board.phase {
@@ -37,7 +45,11 @@ pub fn rows(board: &Board, frame: Frame) -> Vec<Row> {
         rows.extend((!hidden.is_empty()).then(|| more(board, &hidden)));
         rows.extend(tree::rows(&board.view.tree, frame.lines.saturating_sub(rows.len() + 1)));
     }
-    // One column stays free: some terminals wrap as soon as the last one is written.
+    cut(rows, frame)
+}
+
+/// One column stays free: some terminals wrap as soon as the last one is written.
+fn cut(rows: Vec<Row>, frame: Frame) -> Vec<Row> {
     rows.into_iter().map(|row| row.cut(frame.columns.saturating_sub(1))).collect()
 }
 
@@ -127,13 +139,11 @@ impl Layout {
     fn of(lanes: &[&Lane], columns: usize) -> Self {
         let name = lanes.iter().map(|lane| lane.node.as_str().len()).max().unwrap_or(0);
         let total = lanes.iter().map(|lane| lane.total).max().unwrap_or(0);
-        let bar = match columns {
-            100.. => 20,
-            70.. => 12,
-            50.. => 6,
-            _ => 0,
-        };
-        Self { name: name.min(columns / 4), bar, digits: total.to_string().len() }
+        Self {
+            name: name.min(columns / 4),
+            bar: bar_columns(columns),
+            digits: total.to_string().len(),
+        }
     }
 }
 
@@ -144,7 +154,7 @@ fn lane_row(board: &Board, lane: &Lane, layout: Layout, frame: Frame) -> Row {
     // Three columns, for ⚡ takes two and all names stand under each other.
     Row::new(mark, format!("  {}", fit(glyph, 3)))
         .and(Mark::Plain, fit(lane.node.as_str(), layout.name))
-        .and(mark, bar(lane, layout.bar))
+        .and(mark, bar(u64::from(lane.done), u64::from(lane.total), layout.bar))
         .and(Mark::Dim, format!("  {:>width$}/{:<width$}  ", lane.done, lane.total))
         .and(if mark == Mark::Busy { Mark::Plain } else { mark }, text)
 }
@@ -162,8 +172,7 @@ fn lane_text(lane: &Lane, state: &LaneState, frame: Frame) -> (&'static str, Mar
                 true => String::new(),
                 false => format!(" (through {})", lane.acting),
             };
-            let glyph = SPINNER[frame.number % SPINNER.len()];
-            (glyph, Mark::Busy, format!("{title}{through}{took}"))
+            (spinner(frame), Mark::Busy, format!("{title}{through}{took}"))
         }
         LaneState::Retry { attempt, until_ms, why } => {
             let wait = duration(until_ms.saturating_sub(frame.now_ms));
@@ -175,13 +184,23 @@ fn lane_text(lane: &Lane, state: &LaneState, frame: Frame) -> (&'static str, Mar
     }
 }
 
-fn bar(lane: &Lane, columns: usize) -> String {
+/// How much of a terminal's width is for a bar.
+pub fn bar_columns(columns: usize) -> usize {
+    match columns {
+        100.. => 20,
+        70.. => 12,
+        50.. => 6,
+        _ => 0,
+    }
+}
+
+pub fn bar(done: u64, total: u64, columns: usize) -> String {
     if columns == 0 {
         return String::new();
     }
-    let full = match (lane.done, lane.total) {
-        (_, 0) => columns,
-        (done, total) => (columns as u64 * u64::from(done) / u64::from(total)) as usize,
+    let full = match total {
+        0 => columns,
+        total => (columns as u64).saturating_mul(done).checked_div(total).unwrap_or(0) as usize,
     };
     let full = full.min(columns);
     format!("  {}{}", "█".repeat(full), "░".repeat(columns - full))

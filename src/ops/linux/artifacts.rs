@@ -153,10 +153,12 @@ impl Linux {
 }
 
 /// A program under a second name. Not copied, as long as both are on one filesystem: what was brought was
-/// compared with its checksum, and goes when the release has its name.
+/// compared with its checksum, and goes when the release has its name. Never over a file that is there, which
+/// might be the same one.
 fn place(source: &Path, program: &Path) -> io::Result<()> {
     if fs::hard_link(source, program).is_err() {
-        fs::copy(source, program)?;
+        let mut copy = fs::OpenOptions::new().write(true).create_new(true).open(program)?;
+        io::copy(&mut fs::File::open(source)?, &mut copy)?;
     }
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))
 }
@@ -235,6 +237,17 @@ mod tests {
             b"whole"
         );
         linux.install_artifact("runc", &version).await.unwrap();
+    }
+
+    #[test]
+    fn a_program_is_never_written_over_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let (source, program) = (dir.path().join("brought"), dir.path().join("kubelet"));
+        fs::write(&source, b"program").unwrap();
+        place(&source, &program).unwrap();
+        assert_eq!(fs::metadata(&program).unwrap().permissions().mode() & 0o777, 0o755);
+        place(&source, &program).unwrap_err();
+        assert_eq!(fs::read(&program).unwrap(), b"program");
     }
 
     #[tokio::test]

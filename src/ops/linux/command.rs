@@ -99,6 +99,15 @@ pub async fn kill_all() {
     signal(Signal::SIGKILL);
 }
 
+/// Kills them where nothing can be waited for: in the middle of a panic, which may have the list.
+pub fn kill_now() {
+    if let Ok(all) = GROUPS.try_lock() {
+        for id in all.iter() {
+            let _ = killpg(Pid::from_raw(*id), Signal::SIGKILL);
+        }
+    }
+}
+
 /// Kills the group when the command is no longer waited for.
 struct Group(Option<i32>);
 

@@ -21,6 +21,7 @@ use crate::{
 
 const CHUNK: usize = 128 << 10;
 const ROOM: &str = "free some space under /var (journalctl --vacuum-size=100M, old packages): release files and images take twice their size";
+const DISK: &str = "look at `df -h /var`, `mount` and the end of `dmesg` on the node; a filesystem that the kernel made read-only has met a fault";
 const BROKEN: &str = "try again; a faulty network port or disk does this";
 
 /// What is to come: its name in [`INCOMING`], its checksum, and what is there when it is not needed any more.
@@ -80,6 +81,7 @@ impl Linux {
         }
         let full = |error: SysError| match error.kind {
             SysErrorKind::NoSpace => error.hint(ROOM),
+            _ if error.hint.is_none() => error.hint(DISK),
             _ => error,
         };
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);

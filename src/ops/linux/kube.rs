@@ -29,6 +29,7 @@ pub const ETCD_MEMBER: &str = "/var/lib/etcd/member";
 const STATIC_PODS: [&str; 4] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 const API_PORT: u16 = 6443;
+const OWN_ETCD: &str = "127.0.0.1";
 /// How much of a log's beginning is read: its first records are small.
 const LOG_HEAD: u64 = 4096;
 
@@ -105,7 +106,12 @@ impl Linux {
     pub(super) fn api_at(&self, host: Ipv4Addr) -> Option<SysResult<Https>> {
         let credentials = kube::credentials(&self.text_of(ADMIN)?)?;
         let base = format!("https://{host}:{}", self.api_port());
-        Some(self.servers.server(base, &credentials).map_err(SysError::from))
+        // Of this node's own server the kernel knows when it has gone; another's may be dark.
+        let https = match host.is_loopback() {
+            true => self.servers.server(base, &credentials),
+            false => Https::new(base, &credentials),
+        };
+        Some(https.map_err(SysError::from))
     }
 
     /// This node's own API server.
@@ -119,11 +125,12 @@ impl Linux {
         let bytes = |name: &str| fs::read(self.path(&format!("{PKI}/etcd/{name}"))).ok();
         let client = (bytes("healthcheck-client.crt")?, bytes("healthcheck-client.key")?);
         let credentials = Credentials { ca: bytes("ca.crt")?, client: Some(client) };
-        Some(Etcd::at(host, &credentials, &self.servers).map_err(SysError::from))
+        let known = (host == OWN_ETCD).then_some(&self.servers);
+        Some(Etcd::at(host, &credentials, known).map_err(SysError::from))
     }
 
     pub(super) fn own_etcd(&self) -> SysResult<Etcd> {
-        self.etcd_at("127.0.0.1").unwrap_or_else(|| {
+        self.etcd_at(OWN_ETCD).unwrap_or_else(|| {
             Err(SysError::other(
                 "there are no certificates for etcd here: this is no control plane",
             ))
@@ -139,7 +146,7 @@ impl Linux {
     }
 
     async fn etcd_votes(&self) -> Option<bool> {
-        let etcd = self.etcd_at("127.0.0.1")?.ok()?;
+        let etcd = self.etcd_at(OWN_ETCD)?.ok()?;
         Some(!etcd.status().await.ok()?.learner)
     }
 
