@@ -194,7 +194,7 @@ pub fn vanished(what: &str) -> Failure {
 /// Why a command at the far end ended before it did what it was for.
 pub fn ended(what: &str, user: &str, remote: &Remote) -> Failure {
     let stderr = printed(remote);
-    let said: Vec<String> =
+    let mut said: Vec<String> =
         stderr.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
     let about = |word: &str| stderr.contains(word);
     let code = remote.fate.code();
@@ -225,6 +225,8 @@ pub fn ended(what: &str, user: &str, remote: &Remote) -> Failure {
         }
         failure.hint(words(HINTS).next().unwrap_or("does the login shell of this user run commands? Try `ssh` by hand: it should run `sh -c true`"))
     };
+    // What the agent says of itself stands above.
+    said.retain(|line| !line.starts_with(SAYS) && !line.starts_with(HINTS));
     let skip = said.len().saturating_sub(20);
     failure.output = said.into_iter().skip(skip).collect();
     failure.left("nothing on this node was changed")

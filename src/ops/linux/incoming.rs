@@ -80,7 +80,11 @@ impl Linux {
             return Ok(false);
         }
         let full = |error: SysError| match error.kind {
-            SysErrorKind::NoSpace => error.hint(ROOM),
+            // Not the name that it had for the moment.
+            SysErrorKind::NoSpace => {
+                let message = format!("no space left on the node, under {INCOMING}");
+                SysError::new(SysErrorKind::NoSpace, message).hint(ROOM)
+            }
             _ if error.hint.is_none() => error.hint(DISK),
             _ => error,
         };
