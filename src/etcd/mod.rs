@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use self::report::Hash;
-use crate::https::{Answer, Credentials, Https, Known, Trouble};
+use crate::https::{Answer, Https, Trouble};
 
 pub const PORT: u16 = 2379;
 
@@ -72,13 +72,8 @@ fn host(url: &Value) -> Option<String> {
 }
 
 impl Etcd {
-    pub fn at(host: &str, with: &Credentials, known: Option<&Known>) -> Answer<Self> {
-        let base = format!("https://{host}:{PORT}");
-        let https = match known {
-            Some(known) => known.server(base, with)?,
-            None => Https::new(base, with)?,
-        };
-        Ok(Self { https })
+    pub fn at(https: Https) -> Self {
+        Self { https }
     }
 
     async fn call(&self, path: &str, body: Value) -> Answer<Value> {

@@ -4,7 +4,7 @@ use std::{fs, net::Ipv4Addr};
 
 use super::Linux;
 use crate::{
-    etcd::{Etcd, wal},
+    etcd::{self, Etcd, wal},
     facts::EtcdData,
     https::{Credentials, Https, Trouble},
     kube::{
@@ -29,7 +29,7 @@ pub const ETCD_MEMBER: &str = "/var/lib/etcd/member";
 const STATIC_PODS: [&str; 4] =
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 const API_PORT: u16 = 6443;
-const OWN_ETCD: &str = "127.0.0.1";
+const HERE: &str = "127.0.0.1";
 /// How much of a log's beginning is read: its first records are small.
 const LOG_HEAD: u64 = 4096;
 
@@ -105,13 +105,13 @@ impl Linux {
     /// With the administrator's rights; None where there are none.
     pub(super) fn api_at(&self, host: Ipv4Addr) -> Option<SysResult<Https>> {
         let credentials = kube::credentials(&self.text_of(ADMIN)?)?;
-        let base = format!("https://{host}:{}", self.api_port());
-        // Of this node's own server the kernel knows when it has gone; another's may be dark.
-        let https = match host.is_loopback() {
-            true => self.servers.server(base, &credentials),
-            false => Https::new(base, &credentials),
-        };
-        Some(https.map_err(SysError::from))
+        Some(self.server(&host.to_string(), self.api_port(), &credentials))
+    }
+
+    /// Of this node's own servers the kernel knows when they have gone; another's may be dark.
+    fn server(&self, host: &str, port: u16, with: &Credentials) -> SysResult<Https> {
+        let base = format!("https://{host}:{port}");
+        Ok(if host == HERE { self.servers.server(base, with)? } else { Https::new(base, with)? })
     }
 
     /// This node's own API server.
@@ -125,12 +125,11 @@ impl Linux {
         let bytes = |name: &str| fs::read(self.path(&format!("{PKI}/etcd/{name}"))).ok();
         let client = (bytes("healthcheck-client.crt")?, bytes("healthcheck-client.key")?);
         let credentials = Credentials { ca: bytes("ca.crt")?, client: Some(client) };
-        let known = (host == OWN_ETCD).then_some(&self.servers);
-        Some(Etcd::at(host, &credentials, known).map_err(SysError::from))
+        Some(self.server(host, etcd::PORT, &credentials).map(Etcd::at))
     }
 
     pub(super) fn own_etcd(&self) -> SysResult<Etcd> {
-        self.etcd_at(OWN_ETCD).unwrap_or_else(|| {
+        self.etcd_at(HERE).unwrap_or_else(|| {
             Err(SysError::other(
                 "there are no certificates for etcd here: this is no control plane",
             ))
@@ -146,7 +145,7 @@ impl Linux {
     }
 
     async fn etcd_votes(&self) -> Option<bool> {
-        let etcd = self.etcd_at(OWN_ETCD)?.ok()?;
+        let etcd = self.etcd_at(HERE)?.ok()?;
         Some(!etcd.status().await.ok()?.learner)
     }
 
