@@ -8,6 +8,7 @@ pub mod names;
 pub mod secret;
 pub mod age;
 pub mod clock;
+pub mod held;
 pub mod news;
 pub mod text_diff;
 pub mod events;

@@ -7,6 +7,8 @@ use std::{
     path::PathBuf,
 };
 
+use crate::held::{Held, Taken};
+
 /// Of one build of Slipway. Sockets of other builds lie beside it; the lock is one for all.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -59,11 +61,8 @@ impl Place {
     }
 
     /// Held as long as the file is. None when another agent holds it.
-    pub fn lock(&self) -> io::Result<Option<File>> {
-        let mut file = self.lock_file()?;
-        if file.try_lock().is_err() {
-            return Ok(None);
-        }
+    pub fn lock(&self) -> io::Result<Option<Held>> {
+        let Taken::Held(mut file) = Held::take(self.lock_file()?)? else { return Ok(None) };
         file.set_len(0)?;
         write!(file, "{} {}", std::process::id(), self.build)?;
         Ok(Some(file))
@@ -73,6 +72,7 @@ impl Place {
     pub fn holder(&self) -> io::Result<Option<Holder>> {
         let mut file = self.lock_file()?;
         if file.try_lock_shared().is_ok() {
+            let _ = file.unlock();
             return Ok(None);
         }
         let mut text = String::new();

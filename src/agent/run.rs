@@ -140,7 +140,7 @@ impl Agent {
         intended_before: bool,
     ) -> OpResult<(Outcome, Option<Output>)> {
         let action = op.action();
-        let differences = match action.observe(&*self.sys).await? {
+        let differences = match action.observe(&*self.sys).await.map_err(OpError::looked)? {
             Observed::Holds if intended_before => {
                 let text = "was finished by a try that was cut off".to_string();
                 return Ok((Outcome::Changed(vec![text]), action.recall(&*self.sys).await?));
@@ -188,7 +188,7 @@ fn failed(op: &Op, error: OpError) -> Outcome {
     if failure.what.is_empty() {
         failure.what = op.title();
     }
-    Outcome::Failed { failure, may_retry: error.passing && op.nature().retry }
+    Outcome::Failed { failure, may_retry: error.passing && (error.looked || op.nature().retry) }
 }
 
 fn unwritable(op: &Op, error: &std::io::Error) -> Outcome {

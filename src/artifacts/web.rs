@@ -9,7 +9,7 @@
 
 use std::{
     error::Error as _,
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Write},
     path::Path,
     sync::{Arc, OnceLock},
@@ -23,7 +23,10 @@ use super::{
     fetch::{Progress, Tell},
     store::digest,
 };
-use crate::events::Failure;
+use crate::{
+    events::Failure,
+    held::{Held, Taken},
+};
 
 /// How often something is asked for, while what goes wrong may pass.
 pub const TRIES: u32 = 5;
@@ -315,14 +318,13 @@ pub async fn is_whole(what: &str, part: &Path, sum: &str) -> Result<bool, Failur
 }
 
 /// Waits until no other run of this user's makes the same file.
-pub async fn alone(part: &Path) -> io::Result<File> {
+pub async fn alone(part: &Path) -> io::Result<Held> {
     loop {
         let file = OpenOptions::new().create(true).append(true).open(part)?;
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(TURN).await,
-            Err(fs::TryLockError::Error(error)) => return Err(error),
+        if let Taken::Held(file) = Held::take(file)? {
+            return Ok(file);
         }
+        tokio::time::sleep(TURN).await;
     }
 }
 

@@ -97,17 +97,20 @@ pub struct OpError {
     pub failure: Box<Failure>,
     /// Another try may help, and does no harm.
     pub passing: bool,
+    /// Nothing had been done yet: another try does no harm whatever the op is.
+    pub looked: bool,
 }
 
 impl OpError {
     pub fn new(what: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { failure: Box::new(Failure::new(what, cause)), passing: false }
+        Self { failure: Box::new(Failure::new(what, cause)), passing: false, looked: false }
     }
 
     /// A safety rule says no.
     pub fn refused(rule: Refusal, what: impl Into<String>, cause: impl Into<String>) -> Self {
         let failure = Failure::new(what, cause).refused(rule);
-        Self { failure: Box::new(failure.left("nothing was changed by this op")), passing: false }
+        let failure = Box::new(failure.left("nothing was changed by this op"));
+        Self { failure, passing: false, looked: false }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -117,6 +120,11 @@ impl OpError {
 
     pub fn passing(mut self) -> Self {
         self.passing = true;
+        self
+    }
+
+    pub fn looked(mut self) -> Self {
+        self.looked = true;
         self
     }
 }
@@ -131,7 +139,8 @@ impl From<SysError> for OpError {
         if error.hint.is_some() {
             failure.hint = error.hint;
         }
-        Self { failure: Box::new(failure), passing: error.kind == SysErrorKind::Passing }
+        let passing = error.kind == SysErrorKind::Passing;
+        Self { failure: Box::new(failure), passing, looked: false }
     }
 }
 

@@ -34,7 +34,7 @@ impl CiliumValues {
         let checked = values::check(&self.must, &self.path, &file.text);
         checked.map_err(|failure| {
             let failure = Box::new(failure.left("nothing was applied"));
-            OpError { failure, passing: false }
+            OpError { failure, passing: false, looked: false }
         })?;
         Ok(file)
     }

@@ -24,9 +24,10 @@ fn silent(what: String) -> OpError {
         .hint("`crictl ps -a` on the node shows why it does not run")
 }
 
-/// The API server answers, or a failure that may pass.
+/// Before anything is done: the API server answers, or a failure that may pass.
 async fn answers(sys: &dyn Sys, what: String) -> OpResult<()> {
-    sys.nodes().await?.map(drop).ok_or_else(|| silent(what))
+    let nodes = sys.nodes().await.map_err(|e| OpError::from(e).looked())?;
+    nodes.map(drop).ok_or_else(|| silent(what).looked())
 }
 
 /// What is known of the whole cluster, or the same failure.

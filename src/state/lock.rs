@@ -5,25 +5,26 @@
 #![allow(clippy::disallowed_methods, reason = "the lock's home")]
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::OpenOptions,
     io::{self, Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use super::{LedgerError, when::utc};
+use crate::held::{Held, Taken};
 
 /// Held for as long as it lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _file: Held,
 }
 
 impl Lock {
     /// Takes the lock or says who has it.
     pub fn take(path: &Path, verb: &str, now_ms: u64) -> Result<Self, LedgerError> {
         let io = |action| move |error: io::Error| LedgerError::io(action, path, error);
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -31,20 +32,19 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(io("open"))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+        let mut file = match Held::take(file).map_err(io("lock"))? {
+            Taken::Held(held) => held,
+            Taken::Elsewhere(file) => {
                 let mut holder = String::new();
                 // Its holder may be just about to write the name.
-                let _ = Read::by_ref(&mut file).take(200).read_to_string(&mut holder);
+                let _ = file.take(200).read_to_string(&mut holder);
                 let holder = holder.trim();
                 return Err(LedgerError::Locked {
                     path: path.into(),
                     holder: if holder.is_empty() { "starting".into() } else { holder.into() },
                 });
             }
-            Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
-        }
+        };
         let name = format!("pid {}, {verb}, since {}\n", std::process::id(), utc(now_ms));
         file.set_len(0)
             .and_then(|()| file.rewind())

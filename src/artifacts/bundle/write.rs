@@ -14,6 +14,7 @@ use super::{Contents, LIST, Listed, RELEASES, is_place};
 use crate::{
     artifacts::{hashed::Hashed, store::digest, tar},
     events::Failure,
+    held::{Held, Taken},
     names::hex,
 };
 
@@ -91,9 +92,10 @@ pub fn create(
     let file = file.map_err(|e| failed(format!("cannot write {}: {e}", part.display())))?;
     let inode = |found: io::Result<fs::Metadata>| found.ok().map(|m| m.ino());
     // Who held it may just have put it in place, and then it is no longer ours to write to.
-    if file.try_lock().is_err() || inode(file.metadata()) != inode(fs::metadata(&part)) {
-        return Err(failed(format!("another run is writing {}", part.display())));
-    }
+    let file = match Held::take(file).map_err(|e| failed(format!("{}: {e}", part.display())))? {
+        Taken::Held(file) if inode(file.metadata()) == inode(fs::metadata(&part)) => file,
+        _ => return Err(failed(format!("another run is writing {}", part.display()))),
+    };
     let made = write(&file, &contents, &ingredients).and_then(|(sha256, bytes)| {
         file.sync_all()?;
         fs::rename(&part, to)?;

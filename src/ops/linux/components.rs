@@ -80,7 +80,33 @@ fn unshown(manifests: &[String], pods: &Value, shown: &Value) -> Vec<String> {
     manifests.iter().filter(of).map(told).collect()
 }
 
+/// The static pod that a process belongs to, by its control group. Its id is the hash of its manifest as its
+/// kubelet read it, and has no dashes; those of the API's pods have.
+fn static_pod(cgroup: &str) -> Option<&str> {
+    cgroup.lines().flat_map(|line| line.split(['/', '.', '-'])).find_map(|part| {
+        let id = part.strip_prefix("pod")?;
+        (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())).then_some(id)
+    })
+}
+
 impl Linux {
+    /// Which of the components are still run as a kubelet before this one had read them. For some seconds the
+    /// old one answers, and has what the new one needs: the new one ends, and is started once more.
+    fn outlived(&self, manifests: &[String], pods: &Value) -> Vec<String> {
+        let running = |process: fs::DirEntry| {
+            let program = fs::read_link(process.path().join("exe")).ok()?;
+            let name = manifests.iter().find(|n| program.file_name() == Some(n.as_ref()))?;
+            let cgroup = fs::read_to_string(process.path().join("cgroup")).ok()?;
+            let of = static_pod(&cgroup)?;
+            let known = static_pods(pods, name)
+                .iter()
+                .any(|pod| pod["metadata"]["annotations"]["kubernetes.io/config.hash"] == of);
+            (!known).then(|| format!("{name}: the one before has not ended yet"))
+        };
+        let programs = fs::read_dir(self.path("/proc")).into_iter().flatten().flatten();
+        programs.filter_map(running).collect()
+    }
+
     /// What the kubelet of this control plane says that it runs.
     async fn pods_of_kubelet(&self) -> Result<Value, Trouble> {
         let config = self.text_of(KUBELET_CONFIG).unwrap_or_default();
@@ -95,7 +121,7 @@ impl Linux {
         Https::unverified(address, port, Some(&client))?.get("/pods").await
     }
 
-    /// See [`unstarted`] and [`unshown`].
+    /// See [`unstarted`], [`Self::outlived`] and [`unshown`].
     async fn troubles_of_static_pods(&self, shown: bool) -> Vec<String> {
         let manifests = self.manifests_in(MANIFESTS);
         let pods = match self.pods_of_kubelet().await {
@@ -103,6 +129,7 @@ impl Linux {
             Err(trouble) => return vec![format!("kubelet: {trouble}")],
         };
         let mut troubles = unstarted(&manifests, &pods);
+        troubles.extend(self.outlived(&manifests, &pods));
         if shown && troubles.is_empty() {
             let path = format!("{SYSTEM_PODS}?labelSelector=tier%3Dcontrol-plane");
             let asked = async { self.own_api()?.get(&path).await.map_err(SysError::from) };
@@ -209,6 +236,45 @@ mod tests {
         let shown = [mirror("etcd", "1"), mirror("kube-apiserver", "2")];
         assert!(unshown(&manifests, &both, &list(&shown)).is_empty());
         assert_eq!(unshown(&manifests, &both, &list(&[])).len(), 2);
+    }
+
+    #[test]
+    fn a_component_of_the_kubelet_before_is_told_while_it_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let linux = Linux::at(dir.path());
+        let [old, new] = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"];
+        let manifests = ["etcd", "kube-apiserver"].map(String::from);
+        let pods = json!({ "items": [{ "metadata": {
+            "name": "kube-apiserver-node-a", "namespace": "kube-system", "labels": { "component": "kube-apiserver" },
+            "annotations": { "kubernetes.io/config.source": "file", "kubernetes.io/config.hash": new },
+        } }] });
+        let process = |pid: &str, program: &str, cgroup: &str| {
+            let process = dir.path().join("proc").join(pid);
+            fs::create_dir_all(&process).unwrap();
+            std::os::unix::fs::symlink(program, process.join("exe")).unwrap();
+            fs::write(process.join("cgroup"), format!("0::{cgroup}\n")).unwrap();
+        };
+        assert!(linux.outlived(&manifests, &pods).is_empty());
+        let slice = |id: &str| {
+            format!(
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{id}.slice/cri-containerd-1.scope"
+            )
+        };
+        process("7", "/usr/local/bin/kube-apiserver", &slice(new));
+        // What somebody runs in a pod of the API's, or by hand, is their own.
+        process(
+            "8",
+            "/usr/local/bin/kube-apiserver",
+            &slice("0f5d5a0e_1c55_4b5c_8d5e_0123456789ab"),
+        );
+        process("9", "/usr/bin/etcd", "/system.slice/etcd.service");
+        process("10", "/pause", &slice(old));
+        assert!(linux.outlived(&manifests, &pods).is_empty());
+        process("11", "/usr/local/bin/kube-apiserver", &format!("/kubepods/burstable/pod{old}/1"));
+        assert_eq!(
+            linux.outlived(&manifests, &pods),
+            ["kube-apiserver: the one before has not ended yet"]
+        );
     }
 
     #[test]
