@@ -6,6 +6,7 @@
 // Words.
 pub mod names;
 pub mod secret;
+pub mod redact;
 pub mod age;
 pub mod clock;
 pub mod held;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     events::{Failure, RequestId},
     ops::{Observed, Op, OpError, OpResult, Output, action::finish, network::WAITS, sys::Moment},
+    redact::{LineGuard, Redactor},
 };
 
 impl Agent {
@@ -183,8 +184,23 @@ impl Agent {
     }
 }
 
+/// The controller hides what it knows to be secret, and what looks like it; but first this is written into
+/// the node's journal, which may hold none.
+fn hide_secrets(failure: &mut Failure) {
+    let nobody = Redactor::default();
+    let Failure { what, causes, output, left, hint, .. } = failure;
+    for lines in [causes, output] {
+        let mut guard = LineGuard::default();
+        lines.iter_mut().for_each(|line| *line = guard.line(&nobody, line));
+    }
+    for text in [what].into_iter().chain(left).chain(hint) {
+        *text = nobody.text(text);
+    }
+}
+
 fn failed(op: &Op, error: OpError) -> Outcome {
     let mut failure = *error.failure;
+    hide_secrets(&mut failure);
     if failure.what.is_empty() {
         failure.what = op.title();
     }
@@ -198,4 +214,23 @@ fn unwritable(op: &Op, error: &std::io::Error) -> Outcome {
     )
     .hint("free space under /var/lib/slipway on the node, then run the same command again");
     Outcome::Failed { failure, may_retry: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_said_goes_into_the_journal_without_its_secrets() {
+        let mut failure =
+            Failure::new("join with abcdef.0123456789abcdef", "it said abcdef.0123456789abcdef");
+        let key = "0123456789abcdef".repeat(4);
+        failure.output = vec!["Using certificate key:".into(), key.clone(), "Done".into()];
+        failure.hint = Some(format!("--certificate-key {key}"));
+        hide_secrets(&mut failure);
+        let said = format!("{failure:?}");
+        assert!(!said.contains("abcdef.0123") && !said.contains(&key), "{said}");
+        assert_eq!(failure.output[2], "Done");
+        assert_eq!(failure.what, "join with [hidden]");
+    }
 }

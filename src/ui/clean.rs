@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use super::redact::{LineGuard, Redactor};
 use crate::{
     events::{AppState, Download, Event, Failure, OpRef, OpResult, Stamped},
     names::NodeName,
+    redact::{LineGuard, Redactor},
 };
 
 pub struct Cleaner {

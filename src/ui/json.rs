@@ -6,7 +6,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::{Fold, clean::Cleaner, redact::Redactor};
+use super::{Fold, Redactor, clean::Cleaner};
 use crate::events::Stamped;
 
 pub struct Json {

@@ -6,8 +6,7 @@
 use std::io::Write;
 
 use super::{
-    Fold, clean::Cleaner, failure::Trailer, lines::narrate, redact::Redactor, run::RunView,
-    words::utc,
+    Fold, Redactor, clean::Cleaner, failure::Trailer, lines::narrate, run::RunView, words::utc,
 };
 use crate::events::Stamped;
 

@@ -7,8 +7,6 @@
 mod words;
 
 mod clean;
-mod redact;
-mod scan;
 
 mod failure;
 mod lines;
@@ -36,10 +34,10 @@ pub use self::{
     json::Json,
     log::Log,
     plain::Plain,
-    redact::{HIDDEN, Redactor},
     words::{count, duration, list},
 };
 use crate::events::Stamped;
+pub use crate::redact::{HIDDEN, Redactor};
 
 /// One way of looking at the stream.
 pub trait Fold: Send {

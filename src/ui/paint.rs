@@ -4,7 +4,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::{redact::Redactor, words};
+use super::{Redactor, words};
 
 /// What a piece of a line says, not what it looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! Secrets that must not be seen: those registered while running, and what looks like one.
 //!
 //! Nothing secret should reach the UI at all (events are redacted where they are made); this is
-//! what stands between a mistake there and a screen, a CI log or a file. Must not know events.
+//! what stands between a mistake there and a screen, a CI log or a file, on the controller and on
+//! the nodes. Must not know events.
+
+mod scan;
 
 use std::{
     fmt,
@@ -11,9 +14,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::scan::{self, scan};
-
-pub const HIDDEN: &str = "[hidden]";
+pub use crate::secret::HIDDEN;
+use scan::scan;
 
 /// Hiding every `a` of a text would not hide that the secret is `a`, and would hide the text.
 const SHORTEST: usize = 4;
