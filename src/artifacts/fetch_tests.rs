@@ -3,7 +3,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use super::*;
 use crate::{
@@ -166,7 +166,9 @@ async fn what_may_pass_is_tried_again_and_in_the_end_told() {
 
     // Nobody is there at all.
     let dir = tempfile::tempdir().unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let closed = taken.local_addr().unwrap();
     let fetcher = Fetcher::new(Store::at(dir.path()), Some(format!("http://{closed}")));
     let fetcher = hasty(fetcher);
     let error = fetcher.fetch("kubelet", &"1.36.4".parse().unwrap(), &|_| ()).await.unwrap_err();

@@ -51,6 +51,8 @@ const MOST_OUTPUT: usize = 4 << 20;
 const CHUNK: usize = 64 << 10;
 /// How long a group has after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_millis(20);
+const BUSY_TRIES: u32 = 50;
 
 /// What a command reads from its standard input.
 enum Input {
@@ -204,7 +206,7 @@ impl Command {
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        let mut child = command.spawn().map_err(|error| match error.kind() {
+        let mut child = started(&mut command).await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 SysError::other(format!("`{}` is not installed on this node", self.program))
             }
@@ -246,6 +248,20 @@ impl Command {
         let failed = SysError::new(kind, format!("`{line}` failed: {how}"));
         Err(SysError { output, ..failed })
     }
+}
+
+/// A program that was just written is busy for as long as somebody has it open for writing, and a child that
+/// another op is starting at this moment has, until it begins its own program.
+async fn started(command: &mut process::Command) -> io::Result<process::Child> {
+    for _ in 0..BUSY_TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                tokio::time::sleep(BUSY).await;
+            }
+            other => return other,
+        }
+    }
+    command.spawn()
 }
 
 /// Gives a command its input. Fails when that cannot be read; one that does not listen says so by how it
@@ -308,6 +324,21 @@ mod tests {
             let full = Command::new("sh").args(["-c", &format!("echo {said} >&2; exit 1")]).done();
             assert_eq!(full.await.unwrap_err().kind, SysErrorKind::NoSpace);
         }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_was_just_written_can_be_started() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("program");
+        std::fs::write(&path, "#!/bin/sh\necho here\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let open = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let started = tokio::spawn(Command::new(path.display().to_string()).done());
+        tokio::time::sleep(2 * BUSY).await;
+        drop(open);
+        assert_eq!(started.await.unwrap().unwrap().stdout, "here\n");
     }
 
     #[tokio::test]

@@ -65,7 +65,11 @@ impl Linux {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, net::TcpListener, thread};
+    use std::{
+        io::Write,
+        net::{Ipv4Addr, TcpListener},
+        thread,
+    };
 
     use super::*;
 
@@ -79,9 +83,10 @@ mod tests {
 
     #[test]
     fn what_is_behind_an_address() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let nobody = listener.local_addr().unwrap();
-        drop(listener);
+        // Taken, so that no other test gets it; nobody listens there.
+        let taken = tokio::net::TcpSocket::new_v4().unwrap();
+        taken.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let nobody = taken.local_addr().unwrap();
         assert_eq!(seen(nobody, "x", None).unwrap(), Seen::Refused);
         assert_eq!(seen(at(drop), "x", None).unwrap(), Seen::NobodyBehind);
         let web = at(|mut stream| {
