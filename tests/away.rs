@@ -21,17 +21,18 @@ use slipway::ops::{
 };
 
 const AWAY_MS: u64 = 3000;
+/// Those that move workloads.
+const STEPS: [&str; 2] = ["node-away", "node-back"];
 
 /// Before the op of this number in these steps begins, its node's static pods go away for a while.
 struct Away {
-    steps: [&'static str; 2],
     at: u32,
     begun: Arc<AtomicU32>,
 }
 
 impl Faults for Away {
     fn at(&mut self, cell: &WorldCell, point: &Point) -> Vec<Strike> {
-        let here = point.step.as_ref().is_some_and(|s| self.steps.contains(&s.as_str()));
+        let here = point.step.as_ref().is_some_and(|s| STEPS.contains(&s.as_str()));
         if here
             && point.place == Place::Moment(Moment::Begun)
             && self.begun.fetch_add(1, Ordering::Relaxed) == self.at
@@ -53,8 +54,7 @@ fn an_op_that_has_only_looked_looks_again() {
         simulated(async {
             let mut fleet = Fleet::fresh(inventory(3), 1);
             assert_eq!(result(&fleet.type_(&Typed::new("bootstrap")).await), "changed");
-            let steps = ["node-away", "node-back"];
-            fleet.cell.set_faults(Box::new(Away { steps, at, begun: begun.clone() }));
+            fleet.cell.set_faults(Box::new(Away { at, begun: begun.clone() }));
             let upgrade = Typed { to: Some("1.37.0"), ..Typed::new("upgrade") };
             let came = result(&fleet.type_(&upgrade).await);
             assert_eq!(came, "changed", "away before op {at} of those that move workloads");

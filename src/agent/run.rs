@@ -11,7 +11,7 @@ use super::{
 use crate::{
     events::{Failure, RequestId},
     ops::{Observed, Op, OpError, OpResult, Output, action::finish, network::WAITS, sys::Moment},
-    redact::{LineGuard, Redactor},
+    redact::Redactor,
 };
 
 impl Agent {
@@ -184,23 +184,10 @@ impl Agent {
     }
 }
 
-/// The controller hides what it knows to be secret, and what looks like it; but first this is written into
-/// the node's journal, which may hold none.
-fn hide_secrets(failure: &mut Failure) {
-    let nobody = Redactor::default();
-    let Failure { what, causes, output, left, hint, .. } = failure;
-    for lines in [causes, output] {
-        let mut guard = LineGuard::default();
-        lines.iter_mut().for_each(|line| *line = guard.line(&nobody, line));
-    }
-    for text in [what].into_iter().chain(left).chain(hint) {
-        *text = nobody.text(text);
-    }
-}
-
 fn failed(op: &Op, error: OpError) -> Outcome {
     let mut failure = *error.failure;
-    hide_secrets(&mut failure);
+    // The controller hides what it knows to be secret, too; but first this goes into the node's journal.
+    failure.clean(&Redactor::default());
     if failure.what.is_empty() {
         failure.what = op.title();
     }
@@ -227,7 +214,10 @@ mod tests {
         let key = "0123456789abcdef".repeat(4);
         failure.output = vec!["Using certificate key:".into(), key.clone(), "Done".into()];
         failure.hint = Some(format!("--certificate-key {key}"));
-        hide_secrets(&mut failure);
+        let op = Op::from(crate::ops::checks::ClockFit { wait_s: 1 });
+        let Outcome::Failed { failure, .. } = failed(&op, failure.into()) else {
+            panic!("it failed")
+        };
         let said = format!("{failure:?}");
         assert!(!said.contains("abcdef.0123") && !said.contains(&key), "{said}");
         assert_eq!(failure.output[2], "Done");

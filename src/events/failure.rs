@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::{NodeName, PhaseName, StepName};
+use crate::{
+    names::{NodeName, PhaseName, StepName},
+    redact::Redactor,
+};
 
 /// A failure says what, where, why, and what to do (promise 10).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +74,16 @@ impl Failure {
         self.phase = Some(phase.clone());
         self.step = Some(step.clone());
         self
+    }
+
+    /// Without secrets and control characters, in all of its texts.
+    pub fn clean(&mut self, redactor: &Redactor) {
+        redactor.clean(&mut self.what);
+        redactor.clean_lines(&mut self.causes);
+        redactor.clean_lines(&mut self.output);
+        for text in self.left.iter_mut().chain(&mut self.hint) {
+            redactor.clean(text);
+        }
     }
 
     pub fn refused(mut self, rule: Refusal) -> Self {

@@ -103,14 +103,13 @@ pub struct OpError {
 
 impl OpError {
     pub fn new(what: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { failure: Box::new(Failure::new(what, cause)), passing: false, looked: false }
+        Failure::new(what, cause).into()
     }
 
     /// A safety rule says no.
     pub fn refused(rule: Refusal, what: impl Into<String>, cause: impl Into<String>) -> Self {
         let failure = Failure::new(what, cause).refused(rule);
-        let failure = Box::new(failure.left("nothing was changed by this op"));
-        Self { failure, passing: false, looked: false }
+        failure.left("nothing was changed by this op").into()
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -129,6 +128,12 @@ impl OpError {
     }
 }
 
+impl From<Failure> for OpError {
+    fn from(failure: Failure) -> Self {
+        Self { failure: Box::new(failure), passing: false, looked: false }
+    }
+}
+
 impl From<SysError> for OpError {
     fn from(error: SysError) -> Self {
         let mut failure = Failure::new("", error.message);
@@ -139,8 +144,7 @@ impl From<SysError> for OpError {
         if error.hint.is_some() {
             failure.hint = error.hint;
         }
-        let passing = error.kind == SysErrorKind::Passing;
-        Self { failure: Box::new(failure), passing, looked: false }
+        Self { passing: error.kind == SysErrorKind::Passing, ..failure.into() }
     }
 }
 

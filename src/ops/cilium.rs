@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    action::{Action, Diff, Nature, Observed, OpError, OpResult, Output},
+    action::{Action, Diff, Nature, Observed, OpResult, Output},
     pod_network::FileAt,
     repository::Repository,
     sys::Sys,
@@ -32,10 +32,7 @@ impl CiliumValues {
     async fn read(&self, sys: &dyn Sys) -> OpResult<FileAt> {
         let file = sys.repository_file(&self.repository, &self.path).await?;
         let checked = values::check(&self.must, &self.path, &file.text);
-        checked.map_err(|failure| {
-            let failure = Box::new(failure.left("nothing was applied"));
-            OpError { failure, passing: false, looked: false }
-        })?;
+        checked.map_err(|failure| failure.left("nothing was applied"))?;
         Ok(file)
     }
 }

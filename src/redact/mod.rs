@@ -5,6 +5,7 @@
 //! the nodes. Must not know events.
 
 mod scan;
+mod strip;
 
 use std::{
     fmt,
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 pub use crate::secret::HIDDEN;
 use scan::scan;
+use strip::{is_control, strip};
 
 /// Hiding every `a` of a text would not hide that the secret is `a`, and would hide the text.
 const SHORTEST: usize = 4;
@@ -43,6 +45,23 @@ impl Redactor {
 
     pub fn text(&self, text: &str) -> String {
         replace(text, self.ranges(text).0)
+    }
+
+    /// Hidden, stripped, and hidden again: taking an escape sequence out may join a secret's halves.
+    pub fn clean(&self, text: &mut String) {
+        *text = self.text(text);
+        if text.chars().any(is_control) {
+            *text = self.text(&strip(text));
+        }
+    }
+
+    /// The same, for lines of which one may go on in the next.
+    pub fn clean_lines(&self, lines: &mut [String]) {
+        let mut guard = LineGuard::default();
+        for line in lines {
+            *line = guard.line(self, line);
+            self.clean(line);
+        }
     }
 
     pub fn is_clean(&self, text: &str) -> bool {
@@ -156,6 +175,15 @@ mod tests {
         redactor.add("pass\"word\nsecond line");
         assert_eq!(redactor.text(r#"{"p":"pass\"word\nsecond line"}"#), r#"{"p":"[hidden]"}"#);
         assert_eq!(redactor.text("> pass\"word"), "> [hidden]");
+    }
+
+    #[test]
+    fn a_secret_behind_an_escape_sequence_is_hidden() {
+        let redactor = Redactor::default();
+        redactor.add("hunter22");
+        let mut text = "pw hunt\u{1b}[0mer22".to_owned();
+        redactor.clean(&mut text);
+        assert_eq!(text, "pw [hidden]");
     }
 
     #[test]

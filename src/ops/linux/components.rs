@@ -1,6 +1,6 @@
 //! What the components of a control plane say of themselves, asked on their own node.
 
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, path::PathBuf};
 
 use serde_json::Value;
 
@@ -93,18 +93,16 @@ impl Linux {
     /// Which of the components are still run as a kubelet before this one had read them. For some seconds the
     /// old one answers, and has what the new one needs: the new one ends, and is started once more.
     fn outlived(&self, manifests: &[String], pods: &Value) -> Vec<String> {
-        let running = |process: fs::DirEntry| {
-            let program = fs::read_link(process.path().join("exe")).ok()?;
+        let before = |(process, program): (PathBuf, PathBuf)| {
             let name = manifests.iter().find(|n| program.file_name() == Some(n.as_ref()))?;
-            let cgroup = fs::read_to_string(process.path().join("cgroup")).ok()?;
+            let cgroup = fs::read_to_string(process.join("cgroup")).ok()?;
             let of = static_pod(&cgroup)?;
             let known = static_pods(pods, name)
                 .iter()
                 .any(|pod| pod["metadata"]["annotations"]["kubernetes.io/config.hash"] == of);
             (!known).then(|| format!("{name}: the one before has not ended yet"))
         };
-        let programs = fs::read_dir(self.path("/proc")).into_iter().flatten().flatten();
-        programs.filter_map(running).collect()
+        self.processes().filter_map(before).collect()
     }
 
     /// What the kubelet of this control plane says that it runs.

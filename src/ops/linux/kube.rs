@@ -1,6 +1,6 @@
 //! What of Kubernetes lies on a node, and the ways in to what runs on it.
 
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, path::PathBuf};
 
 use super::Linux;
 use crate::{
@@ -194,12 +194,19 @@ impl Linux {
 }
 
 impl Linux {
+    /// What runs on this node: each process in /proc, and the file that it came from.
+    pub(super) fn processes(&self) -> impl Iterator<Item = (PathBuf, PathBuf)> {
+        let all = fs::read_dir(self.path("/proc")).into_iter().flatten().flatten();
+        all.filter_map(|process| {
+            Some((process.path(), fs::read_link(process.path().join("exe")).ok()?))
+        })
+    }
+
     /// The version that runs, whatever the link says: that of the file which the process came from.
     fn running_kubelet(&self) -> Option<Version> {
-        let programs = fs::read_dir(self.path("/proc")).ok()?.flatten();
-        programs.filter_map(|process| fs::read_link(process.path().join("exe")).ok()).find_map(
-            |program| program.strip_prefix(KUBELETS).ok()?.iter().next()?.to_str()?.parse().ok(),
-        )
+        self.processes().find_map(|(_, program)| {
+            program.strip_prefix(KUBELETS).ok()?.iter().next()?.to_str()?.parse().ok()
+        })
     }
 }
 
